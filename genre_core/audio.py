@@ -1,0 +1,160 @@
+"""Decode anything to mono float32 at one rate, bounded, with clear errors."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from genre_core.errors import AudioError
+
+AUDIO_SUFFIXES = frozenset(
+    ".wav .flac .ogg .oga .opus .mp3 .m4a .mp4 .aac .wma .aif .aiff .aifc .au .snd .caf .webm .mka .w64 .ac3".split()
+)
+MAX_SECONDS = 3 * 3600.0  # a longer file is no track; a wrong header must not fill the memory
+_BLOCK_FRAMES = 1 << 18
+
+
+@dataclass(frozen=True)
+class Audio:
+    """Decoded audio.
+
+    Attributes
+    ----------
+    y : np.ndarray [shape=(n,), dtype=float32]
+        Mono samples, full scale is +-1.0.
+    sample_rate : int
+        Of `y`, in Hz.
+    source_sample_rate : int
+        Of the file, in Hz.
+    channels : int
+        Of the file.
+    """
+
+    y: np.ndarray
+    sample_rate: int
+    source_sample_rate: int
+    channels: int
+
+    @property
+    def seconds(self) -> float:
+        return len(self.y) / self.sample_rate
+
+    @functools.cached_property
+    def peak_dbfs(self) -> float:
+        """Highest absolute sample, in dB re full scale; -120 for digital silence."""
+        return float(20 * np.log10(max(float(np.max(np.abs(self.y), initial=0.0)), 1e-6)))
+
+
+def decode(
+    path: str | Path,
+    *,
+    sample_rate: int | None = None,
+    start_seconds: float = 0.0,
+    seconds: float | None = None,
+    max_seconds: float = MAX_SECONDS,
+) -> Audio:
+    """Decode a file to mono (mean of the channels) and resample it (soxr, high quality).
+
+    Parameters
+    ----------
+    path : str or Path
+        Any format that libsndfile or FFmpeg's libraries (PyAV) read; no `ffmpeg` program is needed.
+    sample_rate : int > 0, optional
+        Rate of the result in Hz; the file's own if None.
+    start_seconds, seconds : float >= 0, optional
+        The part to keep; all if `seconds` is None.
+    max_seconds : float > 0
+        A longer file is refused.
+
+    Raises
+    ------
+    AudioError
+        The file is missing, empty, not decodable, longer than `max_seconds`, or holds samples that are no numbers.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size == 0:
+            raise AudioError(f"{path}: empty file; replace or remove it")
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be opened: {error.strerror}") from None
+    try:
+        y, rate, channels = _gather(path, *_open_soundfile(path), start_seconds, seconds, max_seconds)
+    except soundfile.LibsndfileError as first:
+        y, rate, channels = _gather(path, *_open_av(path, str(first)), start_seconds, seconds, max_seconds)
+    if len(y) == 0:
+        raise AudioError(f"{path}: holds no audio{' there' if start_seconds else ''}; replace or remove it")
+    if not np.isfinite(y).all():
+        raise AudioError(f"{path}: holds samples that are no numbers (NaN or infinite); export it anew")
+    if sample_rate is not None and sample_rate != rate:
+        resampled = soxr.resample(y, rate, sample_rate, quality="HQ").astype(np.float32, copy=False)
+        return Audio(resampled, sample_rate, rate, channels)
+    return Audio(y, rate, rate, channels)
+
+
+def _gather(
+    path: Path,
+    blocks: Iterator[np.ndarray],
+    rate: int,
+    channels: int,
+    start_seconds: float,
+    seconds: float | None,
+    max_seconds: float,
+) -> tuple[np.ndarray, int, int]:
+    """Collect mono blocks from `start_seconds` on, no further than needed."""
+    first = round(start_seconds * rate)
+    last = first + round((max_seconds if seconds is None else min(seconds, max_seconds)) * rate)
+    parts, position = [], 0
+    for block in blocks:
+        parts.append(block[max(0, first - position) : max(0, last - position)])
+        position += len(block)
+        if position > last:
+            if seconds is None:
+                raise AudioError(f"{path}: longer than {max_seconds / 60:g} minutes; cut it, or give a start and a length")
+            break
+    return (np.concatenate(parts) if parts else np.zeros(0, np.float32)), rate, channels
+
+
+def _open_soundfile(path: Path) -> tuple[Iterator[np.ndarray], int, int]:
+    file = soundfile.SoundFile(path)
+
+    def blocks() -> Iterator[np.ndarray]:
+        with file:
+            while len(block := file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
+                yield block.mean(axis=1) if block.shape[1] > 1 else block[:, 0]
+
+    return blocks(), file.samplerate, file.channels
+
+
+def _open_av(path: Path, why_not_soundfile: str) -> tuple[Iterator[np.ndarray], int, int]:
+    import av  # slow to import, and most files never need it
+
+    # A file object and no nested protocols: a file's name or a playlist's content must not make FFmpeg open anything else.
+    handle = path.open("rb")
+    try:
+        container = av.open(handle, mode="r", options={"protocol_whitelist": "none"})
+        stream = container.streams.audio[0]
+        rate, channels = int(stream.rate), int(stream.channels)
+    except (av.FFmpegError, IndexError, ValueError, TypeError) as error:
+        handle.close()
+        reason = "no audio stream" if isinstance(error, IndexError) else (getattr(error, "strerror", None) or str(error))
+        raise AudioError(f"{path}: not audio that can be decoded ({reason}; {why_not_soundfile}); replace or remove it") from None
+
+    def blocks() -> Iterator[np.ndarray]:
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
+        try:
+            with handle, container:
+                for frame in container.decode(stream):
+                    for mono in resampler.resample(frame):
+                        yield mono.to_ndarray()[0]
+                for mono in resampler.resample(None):
+                    yield mono.to_ndarray()[0]
+        except av.FFmpegError as error:
+            raise AudioError(f"{path}: broken audio data ({error.strerror}); replace or remove it") from None
+
+    return blocks(), rate, channels

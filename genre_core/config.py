@@ -1,0 +1,284 @@
+"""``params.yaml`` as frozen, validated objects.
+
+Every value is coerced to its declared type (``dvc exp run -S train.lr=1e-5`` writes ``1e-05``,
+which YAML reads as a string) and every problem is reported with its key, its value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from genre_core.errors import GenreError
+
+
+class Section(BaseModel):
+    """A section of params.yaml: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Range(Section):
+    """A closed interval; params.yaml holds no lists because ``dvc exp run -S`` garbles comments after them."""
+
+    min: float
+    max: float
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min:g} is above max {self.max:g}")
+        return self
+
+
+class TempoRange(Range):
+    """A range of tempo factors."""
+
+    min: float = Field(ge=0.5, le=2.0)
+    max: float = Field(ge=0.5, le=2.0)
+
+
+class PitchRange(Range):
+    """A range of pitch shifts in semitones."""
+
+    min: float = Field(ge=-12, le=12)
+    max: float = Field(ge=-12, le=12)
+
+
+class Demo(Section):
+    """The synthesised data set."""
+
+    seed: int = Field(ge=0)
+    artists_per_genre: int = Field(ge=3, le=100)
+    tracks_per_artist: int = Field(ge=1, le=100)
+    seconds: float = Field(ge=3, le=120)
+
+
+class Folder(Section):
+    """Your own music: ``<path>/<genre>/<file>``."""
+
+    path: str = Field(min_length=1)
+
+
+class Dataset(Section):
+    """Where the music comes from."""
+
+    name: Literal["demo", "folder"]
+    demo: Demo
+    folder: Folder
+
+
+class Segment(Section):
+    """Which tracks are used, how they are split, and the windows cut from them."""
+
+    protocol: Literal["official", "artist", "track", "segment"]
+    folds: int = Field(ge=3, le=100)
+    fold: int = Field(ge=0)
+    seed: int = Field(ge=0)
+    seconds: float = Field(ge=0.5, le=60)
+    hop_seconds: float = Field(ge=0.1, le=60)
+    silence_dbfs: float = Field(ge=-120, le=-20)
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> Segment:
+        if self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} does not exist: with folds {self.folds} it is 0 to {self.folds - 1}")
+        return self
+
+
+class Features(Section):
+    """Log-mel spectrograms and MFCC."""
+
+    sample_rate: int = Field(ge=8000, le=48000)
+    n_fft: int = Field(ge=256, le=16384)
+    hop_length: int = Field(ge=64, le=8192)
+    n_mels: int = Field(ge=16, le=256)
+    n_mfcc: int = Field(ge=4, le=128)
+    fmin_hz: float = Field(ge=20)
+    fmax_hz: float = Field(gt=20)
+    normalise: Literal["dataset", "track", "window"]
+
+    @model_validator(mode="after")
+    def _possible(self) -> Features:
+        if self.fmax_hz > self.sample_rate / 2:
+            raise ValueError(
+                f"fmax_hz {self.fmax_hz:g} is above half the sample_rate {self.sample_rate}: at most {self.sample_rate / 2:g}"
+            )
+        if self.fmin_hz >= self.fmax_hz:
+            raise ValueError(f"fmin_hz {self.fmin_hz:g} is not below fmax_hz {self.fmax_hz:g}")
+        if self.hop_length > self.n_fft:
+            raise ValueError(f"hop_length {self.hop_length} is above n_fft {self.n_fft}: samples would be skipped")
+        if self.n_mfcc > self.n_mels:
+            raise ValueError(f"n_mfcc {self.n_mfcc} is above n_mels {self.n_mels}: a DCT of n_mels values has no more")
+        return self
+
+
+class Copies(Section):
+    """Waveform copies of the training tracks, made once by the ``augment`` stage."""
+
+    pitch: int = Field(ge=0, le=20)
+    tempo: int = Field(ge=0, le=20)
+    pitch_semitones: PitchRange
+    tempo_rate: TempoRange
+
+
+class Batches(Section):
+    """What is drawn anew for each batch while training."""
+
+    crops: bool
+    mixup_alpha: float = Field(ge=0, le=10)
+    frequency_masks: int = Field(ge=0, le=10)
+    frequency_mask_share: float = Field(ge=0, lt=1)
+    time_masks: int = Field(ge=0, le=10)
+    time_mask_share: float = Field(ge=0, lt=1)
+
+
+class Augment(Section):
+    """Augmentation, of the training tracks alone."""
+
+    copies: Copies
+    batches: Batches
+
+
+class Train(Section):
+    """The training loop."""
+
+    epochs: int = Field(ge=1, le=10000)
+    windows_per_epoch: int = Field(ge=0)
+    batch_size: int = Field(ge=2, le=4096)
+    lr: float = Field(gt=0, le=1)
+    schedule: Literal["onecycle", "cosine"]
+    weight_decay: float = Field(ge=0, le=10)
+    label_smoothing: float = Field(ge=0, lt=1)
+    weight_averaging: float = Field(ge=0, lt=1)
+    patience: int = Field(ge=1)
+    precision: Literal["auto", "fp32", "bf16"]
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    threads: int = Field(ge=1, le=256)
+
+
+class Model(BaseModel):
+    """Which network, and one section of hyper-parameters for each, validated by the network's own file."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    type: str
+
+    @model_validator(mode="after")
+    def _known(self) -> Model:
+        known = architectures()
+        if self.type not in known:
+            raise ValueError(f"type {self.type!r} is unknown: allowed are {', '.join(known)}")
+        for name, value in (self.model_extra or {}).items():
+            if name not in known or not isinstance(value, dict):
+                raise ValueError(f"section {name!r} belongs to no network: allowed are {', '.join(known)}")
+        if self.type not in (self.model_extra or {}):
+            raise ValueError(f"section model.{self.type} is missing")
+        return self
+
+    def chosen(self) -> dict[str, Any]:
+        """The section of the chosen network, as it stands in params.yaml."""
+        return (self.model_extra or {})[self.type]
+
+
+class Evaluate(Section):
+    """Scores and their intervals."""
+
+    bootstrap_samples: int = Field(ge=100, le=1_000_000)
+    calibration_bins: int = Field(ge=2, le=100)
+
+
+class External(Section):
+    """Audio from outside the data set."""
+
+    list: str = Field(min_length=1)
+    online: bool
+    max_megabytes: float = Field(gt=0, le=10_000)
+    max_minutes: float = Field(gt=0, le=24 * 60)
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    seed: int = Field(ge=0, lt=2**31)
+    workers: int = Field(ge=0, le=1024)
+    dataset: Dataset
+    segment: Segment
+    features: Features
+    augment: Augment
+    train: Train
+    model: Model
+    evaluate: Evaluate
+    external: External
+
+    @model_validator(mode="after")
+    def _windows_fit(self) -> Params:
+        if self.dataset.name == "demo" and self.segment.seconds > self.dataset.demo.seconds:
+            raise ValueError(
+                f"segment.seconds {self.segment.seconds:g} is longer than the demo's tracks: "
+                f"at most dataset.demo.seconds {self.dataset.demo.seconds:g}"
+            )
+        return self
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def architectures() -> tuple[str, ...]:
+    """The networks that ``model.type`` can name: one file of ``genre_core/models`` each."""
+    return tuple(sorted(m.name for m in pkgutil.iter_modules([os.path.join(os.path.dirname(__file__), "models")])))
+
+
+def parse(section: type[S], values: object, where: str) -> S:
+    """Validate `values` as a `section`.
+
+    Raises
+    ------
+    GenreError
+        One message with every offending key, its value and what is allowed. `where` names the file or section.
+    """
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            key = ".".join(str(part) for part in problem["loc"]) or "(the whole)"
+            if problem["type"] == "extra_forbidden":
+                lines.append(f"{key}: unknown key (value {problem['input']!r}); allowed here: {_siblings(section, problem['loc'])}")
+            elif problem["type"] == "missing":
+                lines.append(f"{key}: missing; give it a value")
+            elif problem["type"] == "value_error":
+                lines.append(f"{key}: {problem['msg'].removeprefix('Value error, ')}")
+            else:
+                lines.append(f"{key}: {problem['input']!r} is not allowed: {problem['msg'].replace('Input s', 's')}")
+        raise GenreError(f"{where}: " + "; ".join(lines)) from None
+
+
+def _siblings(section: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    for part in location[:-1]:
+        annotation = section.model_fields[str(part)].annotation
+        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        section = annotation
+    return ", ".join(section.model_fields)
+
+
+def load(path: str | Path = "params.yaml") -> Params:
+    """Read and validate a params file.
+
+    Raises
+    ------
+    GenreError
+        The file is missing, is no YAML, or holds a value that is not allowed.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GenreError(f"{path}: no such file; run from the project's folder") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise GenreError(f"{path}: not readable as YAML: {error}") from None
+    return parse(Params, values, str(path))

@@ -1,0 +1,58 @@
+"""Data sets: each is one module that puts audio below a folder and writes its catalogue there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from genre_core.errors import GenreError
+from genre_core.files import read_csv, write_csv
+
+CATALOGUE = "catalogue.csv"
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Track:
+    """A row of the catalogue.
+
+    Attributes
+    ----------
+    track : str
+        Unique name.
+    path : str
+        Of the audio file, relative to the catalogue's folder, with forward slashes.
+    genre : str
+    artist : str
+        Empty where unknown.
+    split : str
+        The data set's own split: train, valid, test, or empty.
+    """
+
+    track: str
+    path: str
+    genre: str
+    artist: str = ""
+    split: str = ""
+
+
+def write_catalogue(folder: str | Path, tracks: Iterable[Track]) -> None:
+    """Write ``catalogue.csv``, one row a track."""
+    write_csv(Path(folder) / CATALOGUE, [f.name for f in fields(Track)], (asdict(track) for track in tracks))
+
+
+def read_catalogue(folder: str | Path) -> list[Track]:
+    """Read ``catalogue.csv``.
+
+    Raises
+    ------
+    GenreError
+        The file is missing, lacks a column or holds no track.
+    """
+    path = Path(folder) / CATALOGUE
+    names = [f.name for f in fields(Track)]
+    tracks = [Track(**{name: row[name] for name in names}) for row in read_csv(path, names)]
+    if not tracks:
+        raise GenreError(f"{path}: no tracks")
+    return tracks

@@ -1,0 +1,234 @@
+"""Audio from outside the data set: a list of URLs and files becomes clips, whatever can not be had is named with its reason."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import soundfile
+from tqdm import tqdm
+
+from genre_core.audio import decode
+from genre_core.errors import AudioError, GenreError
+from genre_core.files import atomic, read_csv, write_csv
+
+MANIFEST = "manifest.csv"
+_OFFLINE_AFTER = 3  # consecutive network failures after which the rest is not tried
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A row of the list, and of the manifest.
+
+    Attributes
+    ----------
+    clip : str
+        Number and name; unique.
+    url, file : str
+        One of them; `file` is relative to the list's folder.
+    genre, title : str
+    start_seconds, seconds : float
+        The part to use; all that there is where `seconds` is 0.
+    status : {"", "ok", "failed", "skipped"}
+    reason : str
+        Why it is not ok.
+    path : str
+        Of the clip, relative to the manifest's folder.
+    """
+
+    clip: str
+    url: str
+    file: str
+    genre: str
+    title: str
+    start_seconds: float
+    seconds: float
+    status: str = ""
+    reason: str = ""
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a download may cost."""
+
+    megabytes: float
+    minutes: float
+
+
+class _Unavailable(Exception):
+    """A clip that can not be had; `network` when the network itself seems to be gone."""
+
+    def __init__(self, reason: str, *, network: bool = False) -> None:
+        super().__init__(reason)
+        self.network = network
+
+
+def read_list(path: str | Path) -> list[Clip]:
+    """Read a list: columns url, file, genre, title, start, seconds; lines that begin with ``#`` are comments.
+
+    Raises
+    ------
+    GenreError
+        A row names no source or two, no genre, a URL that is not http(s), or a time that is no number.
+    """
+    clips = []
+    for number, row in enumerate(read_csv(path, ["genre"], comments=True), start=1):
+        where = f"{path}, clip {number} ({row.get('title') or row.get('url') or row.get('file') or 'untitled'})"
+        url, file = row.get("url", ""), row.get("file", "")
+        if bool(url) == bool(file):
+            raise GenreError(f"{where}: give either url or file")
+        if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
+            raise GenreError(f"{where}: {url!r} is no http or https address; local audio goes in the column file")
+        if not row["genre"]:
+            raise GenreError(f"{where}: no genre")
+        times = []
+        for column in ("start", "seconds"):
+            try:
+                times.append(float(row.get(column) or 0))
+            except ValueError:
+                raise GenreError(f"{where}: {column} {row[column]!r} is no number of seconds") from None
+            if not 0 <= times[-1] < 1e6:
+                raise GenreError(f"{where}: {column} {row[column]!r} is not allowed: 0 or more seconds")
+        title = row.get("title") or Path(file or urlsplit(url).path).name
+        name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40]
+        clips.append(Clip(f"{number:03d}-{name}", url, file, row["genre"], title, *times))
+    return clips
+
+
+def fetch(listed: str | Path, out: str | Path, *, online: bool, limits: Limits, downloads: str | Path) -> list[Clip]:
+    """Cut every clip of a list that can be had to ``<out>/clips/<clip>.flac``, and write the manifest.
+
+    Nothing here is fatal but a wrong list: a clip that can not be had is named with its reason.
+
+    Parameters
+    ----------
+    listed : str or Path
+        See `read_list`.
+    out : str or Path
+    online : bool
+        Fetch URLs; otherwise they are skipped.
+    limits : Limits
+    downloads : str or Path
+        Folder that keeps what was downloaded, by the digest of its URL: a second run asks only for what is missing.
+
+    Returns
+    -------
+    list of Clip
+        As in the manifest.
+    """
+    out, listed = Path(out), Path(listed)
+    (out / "clips").mkdir(parents=True, exist_ok=True)
+    done: list[Clip] = []
+    failures = 0
+    for clip in tqdm(read_list(listed), desc="fetch_external", unit="clip", disable=None):
+        try:
+            if clip.file:
+                source = listed.parent / clip.file
+            elif not online:
+                done.append(replace(clip, status="skipped", reason="external.online is false"))
+                continue
+            elif failures >= _OFFLINE_AFTER:
+                raise _Unavailable(f"not tried: {failures} clips before it found no network", network=True)
+            else:
+                source = download(clip.url, Path(downloads), limits)
+            target = f"clips/{clip.clip}.flac"
+            audio = decode(source, start_seconds=clip.start_seconds, seconds=clip.seconds or None)
+            with atomic(out / target) as part:
+                soundfile.write(part, audio.y, audio.sample_rate, format="FLAC", subtype="PCM_16")
+            done.append(replace(clip, status="ok", path=target))
+            failures = 0
+        except (_Unavailable, AudioError) as error:
+            failures = failures + 1 if isinstance(error, _Unavailable) and error.network else 0
+            done.append(replace(clip, status="failed", reason=" ".join(str(error).split())))
+    write_csv(out / MANIFEST, [f.name for f in fields(Clip)], map(asdict, done))
+    return done
+
+
+def read_manifest(folder: str | Path) -> list[Clip]:
+    """Read the manifest that `fetch` wrote."""
+    names = [f.name for f in fields(Clip)]
+    rows: Iterable[dict[str, Any]] = read_csv(Path(folder) / MANIFEST, names)
+    return [Clip(**{**row, "start_seconds": float(row["start_seconds"]), "seconds": float(row["seconds"])}) for row in rows]
+
+
+class _Messages:
+    """yt-dlp's logger: silent, and keeps the last line, which says why a filter refused."""
+
+    last = "yt-dlp gave no reason"
+
+    def debug(self, message: str) -> None:
+        self.last = message
+
+    info = warning = error = debug
+
+
+def download(url: str, folder: Path, limits: Limits) -> Path:
+    """Fetch the audio of `url` with yt-dlp into `folder`, or return what is already there.
+
+    Raises
+    ------
+    _Unavailable
+        With yt-dlp's reason; its version when it may be too old.
+    """
+    key = hashlib.sha256(url.encode()).hexdigest()[:16]
+    for kept in sorted(folder.glob(f"{key}.*")):
+        return kept
+    from yt_dlp import DownloadError, YoutubeDL
+    from yt_dlp.version import __version__ as version
+
+    folder.mkdir(parents=True, exist_ok=True)
+    messages = _Messages()
+    bytes_allowed = int(limits.megabytes * 1e6)
+
+    def refuse(info: dict[str, Any], *, incomplete: bool) -> str | None:
+        if info.get("is_live"):
+            return "a live stream"
+        if (info.get("duration") or 0) > limits.minutes * 60:
+            return f"{info['duration'] / 60:.0f} minutes long, external.max_minutes is {limits.minutes:g}"
+        return None
+
+    def watch(progress: dict[str, Any]) -> None:
+        if (progress.get("downloaded_bytes") or 0) > bytes_allowed:
+            raise _Unavailable(f"larger than external.max_megabytes, {limits.megabytes:g}")
+
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as temporary:
+        options: dict[str, Any] = {
+            "format": "bestaudio/best",
+            "outtmpl": {"default": f"{temporary}/audio.%(ext)s"},
+            "noplaylist": True,
+            "playlist_items": "1",
+            "max_filesize": bytes_allowed,
+            "match_filter": refuse,
+            "progress_hooks": [watch],
+            "retries": 3,
+            "extractor_retries": 2,
+            "fragment_retries": 3,
+            "socket_timeout": 20,
+            "quiet": True,
+            "no_warnings": True,
+            "noprogress": True,
+            "cachedir": False,
+            "logger": messages,
+        }
+        try:
+            with YoutubeDL(options) as downloader:
+                downloader.extract_info(url)
+        except _Unavailable:
+            raise
+        except DownloadError as error:
+            reason = re.sub(r"^ERROR:\s*|\x1b\[[0-9;]*m", "", str(error))
+            network = any(sign in reason for sign in ("resolve", "Connection refused", "unreachable", "Failed to establish", "getaddrinfo", "timed out"))
+            raise _Unavailable(f"{reason} (yt-dlp {version}; when it is old: pip install --upgrade yt-dlp)", network=network) from None
+        got = [path for path in Path(temporary).iterdir() if path.suffix != ".part"]
+        if not got:
+            raise _Unavailable(f"not downloaded: {messages.last}")
+        target = folder / f"{key}{got[0].suffix}"
+        got[0].replace(target)
+        return target

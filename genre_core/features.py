@@ -1,0 +1,148 @@
+"""Log-mel spectrograms and MFCC, equal to librosa's and several times faster.
+
+The speed comes from transforming a whole track once instead of every overlapping segment, with torch's FFT, in
+blocks that fit the processor's cache. librosa itself is not imported: it costs a second or two at start.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from genre_core.config import Features
+
+FLOOR_POWER = 1e-10  # -100 dB: librosa's `amin`
+_BLOCK_FRAMES = 128  # of (frames, n_fft): what a block's FFT and power need stays in the L2 cache
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """What makes features comparable: stored with every feature file and every model.
+
+    Attributes
+    ----------
+    sample_rate : int
+        Hz.
+    n_fft, hop_length : int
+        Samples.
+    n_mels, n_mfcc : int
+    fmin_hz, fmax_hz : float
+        Edges of the lowest and the highest mel band.
+    """
+
+    sample_rate: int
+    n_fft: int
+    hop_length: int
+    n_mels: int
+    n_mfcc: int
+    fmin_hz: float
+    fmax_hz: float
+
+    @classmethod
+    def of(cls, features: Features) -> FeatureSpec:
+        """The part of params.yaml's section that extraction depends on."""
+        return cls(**features.model_dump(exclude={"normalise"}))
+
+    def frames(self, seconds: float) -> int:
+        """Frames of a segment of `seconds`: ``1 + floor(seconds * sample_rate / hop_length)``."""
+        return 1 + self.first_frame(seconds)
+
+    def first_frame(self, start_seconds: float) -> int:
+        """Row at which a segment that starts at `start_seconds` begins."""
+        return int(start_seconds * self.sample_rate / self.hop_length + 1e-9)
+
+
+def mel_and_mfcc(y: np.ndarray, spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray]:
+    """Log-mel spectrogram and MFCC of a whole track.
+
+    Frames are centred (zero padding at both ends), windowed with a periodic Hann window; power in each of Slaney's
+    area-normalised mel bands, in dB re 1.0 with a floor of 1e-10; MFCC are its orthonormal DCT-II (Davis and
+    Mermelstein 1980), without librosa's default `top_db` limit, which would make a frame depend on the loudest one.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n,), dtype=float32], n > 0
+        Mono samples at ``spec.sample_rate``.
+    spec : FeatureSpec
+
+    Returns
+    -------
+    mel : np.ndarray [shape=(1 + n // hop_length, n_mels), dtype=float32]
+        dB.
+    mfcc : np.ndarray [shape=(1 + n // hop_length, n_mfcc), dtype=float32]
+    """
+    window, filters, dct = _constants(spec)
+    padded = torch.nn.functional.pad(torch.from_numpy(np.ascontiguousarray(y, np.float32)), (spec.n_fft // 2,) * 2)
+    frames = padded.unfold(0, spec.n_fft, spec.hop_length)[: 1 + len(y) // spec.hop_length]  # (T, n_fft), a view
+    mel = torch.empty(len(frames), spec.n_mels)
+    with torch.inference_mode():
+        for start in range(0, len(frames), _BLOCK_FRAMES):
+            spectrum = torch.fft.rfft(frames[start : start + _BLOCK_FRAMES] * window)  # (block, 1 + n_fft / 2)
+            power = (spectrum.real * spectrum.real).addcmul_(spectrum.imag, spectrum.imag)
+            for mels, bins, weights in filters:
+                mel[start : start + _BLOCK_FRAMES, mels] = power[:, bins] @ weights
+        mel.clamp_(min=FLOOR_POWER).log10_().mul_(10.0)
+        return mel.numpy(), (mel @ dct).numpy()
+
+
+@functools.lru_cache(maxsize=4)
+def _constants(spec: FeatureSpec) -> tuple[torch.Tensor, list[tuple[slice, slice, torch.Tensor]], torch.Tensor]:
+    window = torch.hann_window(spec.n_fft, periodic=True)
+    filters = mel_filters(spec).T  # (1 + n_fft / 2, n_mels)
+    groups = []
+    for first in range(0, spec.n_mels, 16):  # neighbouring bands share few bins: the other products are with zeros
+        mels = slice(first, min(first + 16, spec.n_mels))
+        used = torch.nonzero(filters[:, mels].sum(1)).flatten()
+        bins = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 1)
+        groups.append((mels, bins, filters[bins, mels].contiguous()))
+    return window, groups, torch.from_numpy(dct_basis(spec.n_mels, spec.n_mfcc))
+
+
+def mel_filters(spec: FeatureSpec) -> torch.Tensor:
+    """Triangular mel filters of equal area on Slaney's scale (Auditory Toolbox, 1998), as `librosa.filters.mel` makes them.
+
+    Returns
+    -------
+    torch.Tensor [shape=(n_mels, 1 + n_fft / 2), dtype=float32]
+    """
+    bins_hz = np.linspace(0, spec.sample_rate / 2, 1 + spec.n_fft // 2)
+    edges_hz = _mel_to_hz(np.linspace(_hz_to_mel(spec.fmin_hz), _hz_to_mel(spec.fmax_hz), spec.n_mels + 2))
+    width_hz = np.diff(edges_hz)
+    ramps = edges_hz[:, None] - bins_hz
+    rising, falling = -ramps[:-2] / width_hz[:-1, None], ramps[2:] / width_hz[1:, None]
+    triangles = np.maximum(0, np.minimum(rising, falling))
+    area = 2.0 / (edges_hz[2:] - edges_hz[:-2])
+    return torch.from_numpy((triangles * area[:, None]).astype(np.float32))
+
+
+_LINEAR_HZ, _BREAK_HZ, _LOG_STEP = 200.0 / 3, 1000.0, np.log(6.4) / 27  # Slaney: linear to 1 kHz, logarithmic above
+
+
+def _hz_to_mel(hz: float) -> float:
+    return hz / _LINEAR_HZ if hz < _BREAK_HZ else _BREAK_HZ / _LINEAR_HZ + float(np.log(hz / _BREAK_HZ)) / _LOG_STEP
+
+
+def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
+    break_mel = _BREAK_HZ / _LINEAR_HZ
+    return np.where(mel < break_mel, mel * _LINEAR_HZ, _BREAK_HZ * np.exp(_LOG_STEP * (mel - break_mel)))
+
+
+def mel_band_hz(spec: FeatureSpec) -> np.ndarray:
+    """Centre frequency of each mel band in Hz, shape ``(n_mels,)``."""
+    return _mel_to_hz(np.linspace(_hz_to_mel(spec.fmin_hz), _hz_to_mel(spec.fmax_hz), spec.n_mels + 2))[1:-1]
+
+
+def dct_basis(n_mels: int, n_mfcc: int) -> np.ndarray:
+    """Orthonormal DCT-II: column k is the cosine that gives coefficient k.
+
+    Returns
+    -------
+    np.ndarray [shape=(n_mels, n_mfcc), dtype=float32]
+    """
+    n, k = np.arange(n_mels)[:, None], np.arange(n_mfcc)[None, :]
+    basis = np.cos(np.pi * k * (2 * n + 1) / (2 * n_mels)) * np.sqrt(2.0 / n_mels)
+    basis[:, 0] /= np.sqrt(2.0)
+    return basis.astype(np.float32)

@@ -1,0 +1,200 @@
+"""The index of a data set: which tracks can be used, why others can not, and the windows cut from them.
+
+``tracks.csv`` holds what decoding told (it does not depend on the split, so a changed split re-runs no extraction),
+``segments.csv`` the windows with their split, ``rejected.csv`` the tracks left out, ``split.json`` what crosses.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from genre_core import splits
+from genre_core.audio import decode
+from genre_core.datasets import SPLITS, Track, read_catalogue
+from genre_core.errors import AudioError, GenreError
+from genre_core.files import read_csv, read_json, write_csv, write_json
+from genre_core.parallel import map_tracks
+
+
+@dataclass(frozen=True)
+class IndexedTrack:
+    """A row of tracks.csv: a track that can be used."""
+
+    track: str
+    path: str
+    genre: str
+    artist: str
+    seconds: float
+    sample_rate: int
+    channels: int
+    peak_dbfs: float
+
+
+@dataclass(frozen=True)
+class Window:
+    """A row of segments.csv."""
+
+    track: str
+    start_seconds: float
+    split: str
+
+
+@dataclass(frozen=True)
+class Index:
+    """The index, read back.
+
+    Attributes
+    ----------
+    tracks : dict of str to IndexedTrack
+    windows : list of Window
+        Track after track, in time.
+    split : dict
+        Contents of split.json: protocol, folds, fold, leaky, crossing_tracks, crossing_artists, counts.
+    """
+
+    tracks: dict[str, IndexedTrack]
+    windows: list[Window]
+    split: dict[str, Any]
+
+    @property
+    def genres(self) -> list[str]:
+        """Genres of the tracks that have windows, sorted."""
+        return sorted({self.tracks[w.track].genre for w in self.windows})
+
+    def starts(self, split: str) -> dict[str, list[float]]:
+        """Start of each window of `split` in seconds, by track."""
+        found: dict[str, list[float]] = {}
+        for window in self.windows:
+            if window.split == split:
+                found.setdefault(window.track, []).append(window.start_seconds)
+        return found
+
+
+def window_starts(track_seconds: float, seconds: float, hop_seconds: float) -> list[float]:
+    """Start of each whole window of `seconds`, every `hop_seconds`; empty for a shorter track."""
+    count = int((track_seconds - seconds) / hop_seconds + 1e-9) + 1 if track_seconds + 1e-9 >= seconds else 0
+    return [round(i * hop_seconds, 6) for i in range(count)]
+
+
+def build(
+    raw: str | Path,
+    out: str | Path,
+    *,
+    protocol: str,
+    folds: int,
+    fold: int,
+    seed: int,
+    seconds: float,
+    hop_seconds: float,
+    silence_dbfs: float,
+    workers: int = 0,
+) -> dict[str, Any]:
+    """Open every track of a catalogue, split what can be used, cut windows, and write the index to `out`.
+
+    Returns
+    -------
+    dict
+        Contents of split.json, with ``rejected`` added.
+
+    Raises
+    ------
+    GenreError
+        No track is left in a genre, or the split is impossible.
+    """
+    raw, out = Path(raw), Path(out)
+    catalogue = read_catalogue(raw)
+    usable: list[Track] = []
+    indexed: list[IndexedTrack] = []
+    rejected: list[tuple[Track, str]] = []
+    check = partial(_check, raw=raw, seconds=seconds, silence_dbfs=silence_dbfs)
+    results = map_tracks(check, catalogue, workers=workers, preload=("genre_core.index",))
+    for track, result in tqdm(zip(catalogue, results, strict=True), total=len(catalogue), desc="segment", unit="track", disable=None):
+        if isinstance(result, IndexedTrack):
+            usable.append(track)
+            indexed.append(result)
+        else:
+            rejected.append((track, result))
+    emptied = {t.genre for t in catalogue} - {t.genre for t in usable}
+    if emptied:
+        examples = "; ".join(f"{track.path}: {reason}" for track, reason in rejected if track.genre in emptied)[:500]
+        raise GenreError(f"no usable track is left in genre {', '.join(sorted(emptied))}: {examples}")
+
+    starts = [window_starts(t.seconds, seconds, hop_seconds) for t in indexed]
+    sides = splits.split(usable, protocol=protocol, folds=folds, fold=fold, seed=seed, windows=[len(s) for s in starts])
+    windows = [
+        Window(track.track, start, side)
+        for track, of_track, track_sides in zip(usable, starts, sides, strict=True)
+        for start, side in zip(of_track, track_sides, strict=True)
+        if side
+    ]
+    rejected += [(t, "left out by the official split") for t, s in zip(usable, sides, strict=True) if not any(s)]
+    crossing = splits.crossings(usable, sides)
+    tracks_in = {side: sum(side in s for s in sides) for side in SPLITS}
+    segments_in = Counter(w.split for w in windows)
+    info = {
+        "protocol": protocol,
+        "folds": None if protocol == "official" else folds,
+        "fold": None if protocol == "official" else fold,
+        "leaky": crossing.leaky,
+        "crossing_tracks": crossing.tracks,
+        "crossing_artists": len(crossing.artists),
+        "unknown_artists": sum(not t.artist for t in usable),
+        "segment_seconds": seconds,
+        "hop_seconds": hop_seconds,
+        "tracks": tracks_in,
+        "segments": {side: segments_in[side] for side in SPLITS},
+    }
+    write_csv(out / "tracks.csv", [f.name for f in fields(IndexedTrack)], map(asdict, indexed))
+    write_csv(out / "segments.csv", [f.name for f in fields(Window)], map(asdict, windows))
+    rows = ({"track": t.track, "path": t.path, "genre": t.genre, "reason": reason} for t, reason in rejected)
+    write_csv(out / "rejected.csv", ["track", "path", "genre", "reason"], rows)
+    write_json(out / "split.json", info)
+    return {**info, "rejected": len(rejected)}
+
+
+def _check(track: Track, *, raw: Path, seconds: float, silence_dbfs: float) -> IndexedTrack | str:
+    """Decode a track; what is known of it, or the reason for which it can not be used."""
+    try:
+        audio = decode(raw / track.path)
+    except AudioError as error:
+        return str(error).removeprefix(f"{raw / track.path}: ")
+    if audio.peak_dbfs < silence_dbfs:
+        return f"silent: peak {audio.peak_dbfs:.0f} dBFS, below {silence_dbfs:g}"
+    if not window_starts(audio.seconds, seconds, seconds):
+        return f"too short: {audio.seconds:.2f} s, a segment has {seconds:g} s"
+    return IndexedTrack(
+        track.track,
+        track.path,
+        track.genre,
+        track.artist,
+        round(audio.seconds, 6),
+        audio.source_sample_rate,
+        audio.channels,
+        round(audio.peak_dbfs, 2),
+    )
+
+
+def read(folder: str | Path) -> Index:
+    """Read an index written by `build`.
+
+    Raises
+    ------
+    GenreError
+        A file is missing or lacks a column.
+    """
+    folder = Path(folder)
+    names = [f.name for f in fields(IndexedTrack)]
+    tracks = {}
+    for row in read_csv(folder / "tracks.csv", names):
+        tracks[row["track"]] = IndexedTrack(
+            row["track"], row["path"], row["genre"], row["artist"], float(row["seconds"]), int(row["sample_rate"]), int(row["channels"]), float(row["peak_dbfs"])
+        )  # fmt: skip
+    rows = read_csv(folder / "segments.csv", [f.name for f in fields(Window)])
+    windows = [Window(row["track"], float(row["start_seconds"]), row["split"]) for row in rows]
+    return Index(tracks, windows, read_json(folder / "split.json"))

@@ -1,0 +1,47 @@
+"""Convolution blocks on log-mel windows, pooled over the whole window.
+
+The plain small network of music tagging (Choi, Fazekas, Sandler 2016, "Automatic tagging using deep convolutional
+neural networks"): 3x3 convolutions, batch norm and max pooling, the channels doubling; then mean over frequency, and mean
+and maximum over time, so that a window of any length gives the same number of features.
+"""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from genre_core.config import Section
+
+FEATURE = "mel"
+
+
+class Hyperparameters(Section):
+    """Section ``model.cnn``."""
+
+    width: int = Field(ge=4, le=256)
+    blocks: int = Field(ge=1, le=7)
+    dropout: float = Field(ge=0, lt=1)
+
+
+class Network(nn.Module):
+    """See the module; `n_bins` does not change the number of parameters."""
+
+    def __init__(self, hyperparameters: Hyperparameters, n_bins: int, n_genres: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 1
+        for block in range(hyperparameters.blocks):
+            width = hyperparameters.width * 2**block
+            layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)]
+            # ceil: the shortest window still leaves one frame; ReLU after pooling: the same result from a quarter of the values
+            layers += [nn.MaxPool2d(2, ceil_mode=True), nn.ReLU(inplace=True)]
+            channels = width
+        self.blocks = nn.Sequential(*layers)
+        self.head = nn.Sequential(nn.Dropout(hyperparameters.dropout), nn.Linear(2 * channels, n_genres))
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        x = self.blocks(windows.unsqueeze(1))  # (B, T, F) -> (B, C, T', F')
+        x = x.mean(dim=3)  # (B, C, T')
+        x = torch.cat([x.mean(dim=2), x.amax(dim=2)], dim=1)  # (B, 2 C)
+        return self.head(x)  # type: ignore[no-any-return]

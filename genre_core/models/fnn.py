@@ -1,0 +1,41 @@
+"""MFCC statistics and two hidden layers: the classical baseline.
+
+Mean and standard deviation over the window of the MFCC and of their first differences, as in Tzanetakis and Cook 2002,
+"Musical genre classification of audio signals" (texture windows).
+"""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from genre_core.config import Section
+
+FEATURE = "mfcc"
+
+
+class Hyperparameters(Section):
+    """Section ``model.fnn``."""
+
+    hidden_1: int = Field(ge=1, le=4096)
+    hidden_2: int = Field(ge=1, le=4096)
+    dropout: float = Field(ge=0, lt=1)
+
+
+class Network(nn.Module):
+    """See the module."""
+
+    def __init__(self, hyperparameters: Hyperparameters, n_bins: int, n_genres: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.BatchNorm1d(4 * n_bins)]
+        width = 4 * n_bins
+        for hidden in (hyperparameters.hidden_1, hyperparameters.hidden_2):
+            layers += [nn.Linear(width, hidden), nn.ReLU(inplace=True), nn.Dropout(hyperparameters.dropout)]
+            width = hidden
+        self.layers = nn.Sequential(*layers, nn.Linear(width, n_genres))
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        change = windows.diff(dim=1)  # (B, T - 1, F)
+        parts = [windows.mean(1), windows.std(1), change.mean(1), change.std(1)]
+        return self.layers(torch.cat(parts, dim=1))  # type: ignore[no-any-return]  # (B, 4 F) -> (B, genres)

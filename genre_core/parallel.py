@@ -1,0 +1,66 @@
+"""Map a function over tracks: in this process, or in a pool of processes; the same results in the same order."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def one_thread() -> None:
+    """Compute with one thread: torch's results change with the number of threads, and the pool already uses all cores."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def map_tracks(
+    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int = 0, preload: Sequence[str] = ()
+) -> Iterator[Result]:
+    """Yield ``function(item)`` for each item, in order.
+
+    At most ``2 * workers`` results are under way or waiting at any time, so memory is bounded by the tracks in
+    flight. Workers compute with one thread each.
+
+    Parameters
+    ----------
+    function : picklable callable
+    items : iterable of picklable values
+    workers : int >= 0
+        Number of processes; 0 is one a core, 1 is this process.
+    preload : sequence of str
+        Modules imported once for all workers, where the platform can fork.
+    """
+    workers = workers or cores()
+    if workers == 1:
+        one_thread()
+        yield from map(function, items)
+        return
+    # Forking this process would copy locks of running threads (torch, HDF5); a fork server is clean, and fast after its first import.
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload(list(preload))  # type: ignore[attr-defined]
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=one_thread) as pool:
+        pending: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                pending.append(pool.submit(function, item))
+                if len(pending) >= 2 * workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()

@@ -1,0 +1,161 @@
+"""Pictures, as PNG: the bytes are the same each time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from genre_core.features import FeatureSpec, mel_band_hz
+from genre_core.files import atomic
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def _figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained")
+    return figure, axes
+
+
+def _save(figure: Figure, path: str | Path) -> None:
+    from matplotlib import pyplot
+
+    with atomic(path) as part:
+        figure.savefig(part, dpi=90, format="png", metadata={"Software": None})
+    pyplot.close(figure)
+
+
+def _mel_axes(axes: Axes, spec: FeatureSpec) -> None:
+    """Label the bins of a spectrogram by their frequency."""
+    centres = mel_band_hz(spec)
+    wanted = [hz for hz in (100, 250, 500, 1000, 2000, 4000, 8000, 16000) if centres[0] < hz < centres[-1]]
+    axes.set_yticks([float(np.interp(hz, centres, np.arange(len(centres)))) for hz in wanted], [f"{hz:,}" for hz in wanted])
+    axes.set_ylabel("frequency (Hz)")
+
+
+def augmentation(
+    path: str | Path,
+    panels: Mapping[str, np.ndarray],
+    spec: FeatureSpec,
+    mask: Callable[[torch.Tensor, torch.Generator], torch.Tensor],
+) -> None:
+    """Draw log-mel spectrograms of a track and its copies, and the track masked.
+
+    Parameters
+    ----------
+    path : str or Path
+    panels : mapping of str to np.ndarray [shape=(frames, n_mels)]
+        The original first.
+    spec : FeatureSpec
+    mask : callable
+        As in training: windows (1, frames, n_mels) and a generator, masked to 0.
+    """
+    original = next(iter(panels.values())).astype(np.float32)
+    keep = mask(torch.ones(1, *original.shape), torch.Generator().manual_seed(0))[0].numpy()
+    pictures = {**{k: v.astype(np.float32) for k, v in panels.items()}, "masked (drawn anew each batch)": np.where(keep > 0, original, np.nan)}
+    figure, axes = _figure(len(pictures), 1, 8, 1.9 * len(pictures))
+    top = float(original.max())
+    longest = max(len(p) for p in pictures.values()) * spec.hop_length / spec.sample_rate
+    for axis, (title, picture) in zip(axes[:, 0], pictures.items(), strict=True):
+        seconds = len(picture) * spec.hop_length / spec.sample_rate
+        image = axis.imshow(
+            picture.T, origin="lower", aspect="auto", extent=(0, seconds, 0, spec.n_mels), vmin=top - 70, vmax=top, cmap="magma"
+        )
+        axis.set_xlim(0, longest)
+        axis.set_title(title, fontsize=9)
+        _mel_axes(axis, spec)
+    axes[-1, 0].set_xlabel("time (s)")
+    figure.colorbar(image, ax=axes[:, 0], label="dB", pad=0.01)
+    _save(figure, path)
+
+
+def report(
+    path: str | Path,
+    *,
+    title: str,
+    matrix: np.ndarray,
+    genres: Sequence[str],
+    f1: Mapping[str, float],
+    reliability: Mapping[str, Sequence[Mapping[str, float]]],
+    history: Sequence[Mapping[str, str]],
+) -> None:
+    """Draw one page: confusion matrix, F1 of each genre, reliability, learning curves.
+
+    Parameters
+    ----------
+    path : str or Path
+    title : str
+    matrix : np.ndarray [shape=(genres, genres)]
+        Tracks by true (rows) and predicted genre.
+    genres : sequence of str
+    f1 : mapping of genre to float
+    reliability : mapping of label to rows of `evaluation.reliability`
+    history : rows of history.csv
+    """
+    figure, axes = _figure(2, 2, 11, 9)
+    figure.suptitle(title, fontsize=11)
+    axis = axes[0, 0]
+    axis.imshow(matrix / np.maximum(matrix.sum(1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
+    axis.set_xticks(range(len(genres)), genres, rotation=45, ha="right")
+    axis.set_yticks(range(len(genres)), genres)
+    axis.set(xlabel="predicted", ylabel="true", title="Tracks: true against predicted")
+    for row, column in zip(*np.nonzero(matrix), strict=True):
+        share = matrix[row, column] / matrix[row].sum()
+        axis.text(column, row, int(matrix[row, column]), ha="center", va="center", fontsize=8, color="white" if share > 0.5 else "black")
+
+    axis = axes[0, 1]
+    ordered = sorted(f1, key=lambda genre: f1[genre])
+    axis.barh(ordered, [f1[genre] for genre in ordered], color="tab:blue")
+    axis.set(xlim=(0, 1), xlabel="F1 of tracks", title="Genres")
+
+    axis = axes[1, 0]
+    axis.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle=":")
+    for label, rows in reliability.items():
+        axis.plot([r["confidence"] for r in rows], [r["accuracy"] for r in rows], marker="o", label=label)
+    axis.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence", ylabel="accuracy", title="Reliability (tracks)")
+    axis.legend()
+
+    axis = axes[1, 1]
+    epochs = [int(row["epoch"]) for row in history]
+    axis.plot(epochs, [float(row["train_loss"]) for row in history], label="training loss (augmented)")
+    axis.plot(epochs, [float(row["valid_loss"]) for row in history], label="validation loss (tracks)")
+    axis.plot(epochs, [float(row["valid_macro_f1"]) for row in history], label="validation macro-F1 (tracks)")
+    axis.set(xlabel="epoch", ylim=(0, None), title="Learning curves")
+    axis.legend()
+    _save(figure, path)
+
+
+def timeline(
+    path: str | Path, starts_seconds: np.ndarray, probabilities: np.ndarray, genres: Sequence[str], *, segment_seconds: float, title: str
+) -> None:
+    """Draw the probability of each genre over a track.
+
+    Parameters
+    ----------
+    path : str or Path
+    starts_seconds : np.ndarray [shape=(windows,)]
+    probabilities : np.ndarray [shape=(windows, genres)]
+    genres : sequence of str
+    segment_seconds : float
+        Length of a window.
+    title : str
+    """
+    figure, axes = _figure(1, 1, 9, 0.8 + 0.3 * len(genres))
+    axis = axes[0, 0]
+    edges = np.append(starts_seconds, starts_seconds[-1] + segment_seconds)
+    image = axis.pcolormesh(edges, np.arange(len(genres) + 1), probabilities.T, vmin=0, vmax=1, cmap="viridis")
+    axis.set_yticks(np.arange(len(genres)) + 0.5, genres)
+    axis.invert_yaxis()
+    axis.set(xlabel="start of the segment (s)", title=title)
+    figure.colorbar(image, ax=axis, label="probability", pad=0.01)
+    _save(figure, path)

@@ -1,0 +1,135 @@
+"""The feature store: one HDF5 file, written once, opened read-only.
+
+======================  =====================  ==========================================================
+``/mel``                float16 (frames, mels)   dB re 1.0 power, tracks one after another
+``/mfcc``               float32 (frames, mfcc)   row-aligned with ``/mel``
+``/track/id``           utf-8 (tracks,)
+``/track/start``        int64 (tracks,)        first row of each track
+``/track/frames``       int64 (tracks,)        rows of each track
+attributes              -                      ``schema``, ``window`` and every field of `FeatureSpec`
+======================  =====================  ==========================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Literal
+
+import h5py
+import numpy as np
+
+from genre_core.errors import GenreError
+from genre_core.features import FeatureSpec
+from genre_core.files import atomic
+
+SCHEMA = 1
+MEL_DTYPE = np.float16  # a step of at most 0.06 dB above -100 dB, at half the space of float32
+Kind = Literal["mel", "mfcc"]
+_CHUNK_FRAMES = 512
+
+
+def write_store(path: str | Path, spec: FeatureSpec, tracks: Iterable[tuple[str, np.ndarray, np.ndarray]]) -> int:
+    """Write a store; one track is in memory at a time, and the file appears whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+    spec : FeatureSpec
+    tracks : iterable of (id, mel [shape=(frames, n_mels)], mfcc [shape=(frames, n_mfcc)])
+
+    Returns
+    -------
+    int
+        Number of frames written.
+    """
+    ids: list[str] = []
+    frames: list[int] = []
+    with atomic(path) as part, h5py.File(part, "w", track_order=False) as file:
+        mel = file.create_dataset(
+            "mel", (0, spec.n_mels), MEL_DTYPE, maxshape=(None, spec.n_mels), chunks=(_CHUNK_FRAMES, spec.n_mels), track_times=False
+        )
+        mfcc = file.create_dataset(
+            "mfcc", (0, spec.n_mfcc), "f4", maxshape=(None, spec.n_mfcc), chunks=(_CHUNK_FRAMES, spec.n_mfcc), track_times=False
+        )
+        total = 0
+        for track, track_mel, track_mfcc in tracks:
+            end = total + len(track_mel)
+            for dataset, rows in ((mel, track_mel), (mfcc, track_mfcc)):
+                dataset.resize(end, axis=0)
+                dataset[total:end] = rows
+            ids.append(track)
+            frames.append(len(track_mel))
+            total = end
+        group = file.create_group("track")
+        group.create_dataset("id", data=np.array(ids, dtype=object), dtype=h5py.string_dtype(), shape=(len(ids),), track_times=False)
+        counts = np.array(frames, np.int64)
+        group.create_dataset("start", data=np.cumsum(counts) - counts, track_times=False)
+        group.create_dataset("frames", data=counts, track_times=False)
+        file.attrs.update({"schema": SCHEMA, "window": "hann", **asdict(spec)})
+    return total
+
+
+class FeatureStore:
+    """A store opened for reading.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Attributes
+    ----------
+    spec : FeatureSpec
+    tracks : dict of str to slice
+        Rows of each track, in the order of the file.
+
+    Raises
+    ------
+    GenreError
+        The file is missing, no HDF5, or of another schema.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            self._file = h5py.File(self.path, "r")
+        except FileNotFoundError:
+            raise GenreError(f"{path}: no such file; `dvc repro extract` makes it") from None
+        except OSError as error:
+            raise GenreError(f"{path}: not readable as HDF5 ({error}); remove it and run `dvc repro extract`") from None
+        try:
+            attributes = dict(self._file.attrs)
+            if attributes.get("schema") != SCHEMA:
+                raise GenreError(f"{path}: schema {attributes.get('schema')}, this version reads {SCHEMA}; run `dvc repro extract`")
+            self.spec = FeatureSpec(**{f.name: attributes[f.name].item() for f in fields(FeatureSpec)})
+            ids = self._file["track/id"].asstr()[:]
+            starts, frames = self._file["track/start"][:], self._file["track/frames"][:]
+        except KeyError as error:
+            raise GenreError(f"{path}: no feature store ({error}); run `dvc repro extract`") from None
+        self.tracks = {track: slice(int(s), int(s + n)) for track, s, n in zip(ids, starts, frames, strict=True)}
+
+    def read(self, kind: Kind, track: str) -> np.ndarray:
+        """Features of one track.
+
+        Returns
+        -------
+        np.ndarray [shape=(frames, n_mels or n_mfcc), dtype=float16 (mel) or float32 (mfcc)]
+
+        Raises
+        ------
+        GenreError
+            The store has no such track.
+        """
+        if track not in self.tracks:
+            raise GenreError(f"{self.path}: no track {track!r}; run `dvc repro extract`")
+        return self._file[kind][self.tracks[track]]
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> FeatureStore:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

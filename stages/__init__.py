@@ -1,0 +1,31 @@
+"""The stages of dvc.yaml: each module holds paths and the order of calls; every decision lives in `genre_core`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from genre_core.errors import GenreError
+
+RAW = Path("data/raw")
+INDEX = Path("data/index")
+ORIGINAL = Path("data/features/original.h5")
+AUGMENTED = Path("data/features/augmented.h5")
+COPIES = Path("data/features/copies.csv")
+MODEL = Path("data/model/model.safetensors")
+EXTERNAL = Path("data/external")
+CHECKPOINTS = Path(".checkpoints")
+DOWNLOADS = Path(".cache/external")
+METRICS = Path("metrics")
+
+
+def run(main: Callable[[], str]) -> None:
+    """Run a stage: print its one-line summary and its time, or one clear error."""
+    began = time.monotonic()
+    try:
+        summary = main()
+    except GenreError as error:
+        sys.exit(f"error: {error}")
+    print(f"{summary} ({time.monotonic() - began:.1f} s)")

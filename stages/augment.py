@@ -1,0 +1,27 @@
+"""Pitch-shifted and time-stretched copies of the training tracks, as features."""
+
+from dataclasses import asdict, fields
+from functools import partial
+
+from genre_core import augmentation, config, extraction, index
+from genre_core.features import FeatureSpec
+from genre_core.files import write_csv
+from stages import AUGMENTED, COPIES, INDEX, RAW, run
+
+
+def main() -> str:
+    params = config.load()
+    described = index.read(INDEX)
+    # Under `segment` a copy of a training track would hold the audio of its test windows: that leak is not the one on show.
+    training = [] if described.split["protocol"] == "segment" else list(described.starts("train"))
+    copies = [copy for track in training for copy in augmentation.plan(track, params.augment.copies, params.seed)]
+    jobs = [
+        extraction.Job(copy.copy, RAW / described.tracks[copy.track].path, partial(augmentation.transform, copy=copy)) for copy in copies
+    ]
+    frames = extraction.extract(jobs, FeatureSpec.of(params.features), AUGMENTED, workers=params.workers, label="augment")
+    write_csv(COPIES, [f.name for f in fields(augmentation.Copy)], map(asdict, copies))
+    return f"augment: {len(copies)} copies of {len(training)} training tracks, {frames} frames in {AUGMENTED}"
+
+
+if __name__ == "__main__":
+    run(main)

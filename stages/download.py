@@ -1,0 +1,24 @@
+"""Make or link the audio of the chosen data set and write its catalogue."""
+
+import shutil
+
+from genre_core import config
+from stages import RAW, run
+
+
+def main() -> str:
+    params = config.load()
+    shutil.rmtree(RAW, ignore_errors=True)
+    if params.dataset.name == "demo":
+        from genre_core.datasets import demo
+
+        tracks = demo.download(RAW, **params.dataset.demo.model_dump(), workers=params.workers)
+    else:
+        from genre_core.datasets import folder
+
+        tracks = folder.download(params.dataset.folder.path, RAW)
+    return f"download: {params.dataset.name}: {len(tracks)} tracks of {len({t.genre for t in tracks})} genres in {RAW}"
+
+
+if __name__ == "__main__":
+    run(main)

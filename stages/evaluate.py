@@ -1,0 +1,88 @@
+"""Score the model on the test split: segments and tracks, with intervals and calibration."""
+
+import numpy as np
+
+from genre_core import config, evaluation, index, inference, models, plots
+from genre_core.files import read_csv, write_csv, write_json
+from genre_core.store import FeatureStore
+from stages import INDEX, METRICS, MODEL, ORIGINAL, run
+
+OUT = METRICS / "test"
+
+
+def main() -> str:
+    params = config.load()
+    described = index.read(INDEX)
+    model = inference.load(MODEL)
+    kind = models.feature_of(model.type)
+    test = described.starts("test")
+    with FeatureStore(ORIGINAL) as store:
+        logits = {track: model.logits(store.read(kind, track), starts) for track, starts in test.items()}
+    windows = {track: model.probabilities(value) for track, value in logits.items()}
+    of_tracks = np.array([w.mean(axis=0) for w in windows.values()])
+    uncalibrated = np.array([value.double().softmax(1).mean(0).numpy() for value in logits.values()])
+    of_segments = np.concatenate(list(windows.values()))
+    rows = [described.tracks[track] for track in test]
+    true = np.array([model.genres.index(row.genre) for row in rows])
+    artists = [row.artist or row.track for row in rows]
+    counts = [len(w) for w in windows.values()]
+
+    options = {"samples": params.evaluate.bootstrap_samples, "seed": params.seed}
+    bins = params.evaluate.calibration_bins
+    tracks = evaluation.scores(true, of_tracks, model.genres, groups=artists, **options)
+    segments = evaluation.scores(np.repeat(true, counts), of_segments, model.genres, groups=np.repeat(artists, counts).tolist(), **options)
+    by_genre = tracks.pop("genres")
+    segments.pop("genres")
+    calibrated = evaluation.reliability(true, of_tracks, bins)
+    raw = evaluation.reliability(true, uncalibrated, bins)
+    data_set = {key: model.info[key] for key in ("data_set", "protocol", "folds", "fold", "leaky", "crossing_tracks", "crossing_artists")}
+    metrics = {
+        **data_set,
+        "tracks": len(true),
+        "segments": int(sum(counts)),
+        "artists": len(set(artists)),
+        "track": tracks,
+        "segment": segments,
+        "calibration": {
+            "ece": round(evaluation.calibration_error(true, of_tracks, bins), 4),
+            "ece_uncalibrated": round(evaluation.calibration_error(true, uncalibrated, bins), 4),
+            "temperature": model.temperature,
+        },
+        "genres": by_genre,
+        "model": {"type": model.type, "parameters": model.parameters, "bytes": MODEL.stat().st_size},
+    }
+    write_json(OUT / "metrics.json", metrics)
+
+    predicted = of_tracks.argmax(axis=1)
+    write_csv(
+        OUT / "predictions.csv",
+        ["track", "artist", "segments", "true", "predicted", *(f"p_{genre}" for genre in model.genres)],
+        (
+            {"track": row.track, "artist": row.artist, "segments": n, "true": row.genre, "predicted": model.genres[guess]}
+            | {f"p_{genre}": f"{p:.6f}" for genre, p in zip(model.genres, of_track, strict=True)}
+            for row, n, guess, of_track in zip(rows, counts, predicted, of_tracks, strict=True)
+        ),
+    )
+    write_csv(OUT / "genres.csv", ["genre", "precision", "recall", "f1", "tracks"], ({"genre": g, **v} for g, v in by_genre.items()))
+    curves = {"uncalibrated": raw, "calibrated": calibrated}
+    write_csv(
+        OUT / "reliability.csv",
+        ["calibration", "confidence", "accuracy", "tracks"],
+        ({"calibration": name, **{k: round(v, 4) for k, v in row.items()}} for name, curve in curves.items() for row in curve),
+    )
+    interval = f"{tracks['accuracy']:.3f} [{tracks['accuracy_low']:.3f}, {tracks['accuracy_high']:.3f}]"
+    protocol = f"{data_set['data_set']}, protocol {data_set['protocol']}{' (LEAKY)' if data_set['leaky'] else ''}"
+    plots.report(
+        OUT / "report.png",
+        title=f"{model.type} on {protocol}: accuracy {interval} of {len(true)} test tracks of {len(set(artists))} artists",
+        matrix=evaluation.confusion(true, predicted, len(model.genres)),
+        genres=model.genres,
+        f1={genre: value["f1"] for genre, value in by_genre.items()},
+        reliability=curves,
+        history=read_csv(METRICS / "train" / "history.csv"),
+    )
+    return f"evaluate: {protocol}: accuracy {interval}, macro-F1 {tracks['macro_f1']:.3f} of {len(true)} test tracks; in {OUT}"
+
+
+if __name__ == "__main__":
+    run(main)

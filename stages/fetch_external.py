@@ -1,0 +1,31 @@
+"""Fetch the clips of the external list: local files, and through yt-dlp where external.online says so."""
+
+import shutil
+import sys
+from collections import Counter
+
+from genre_core import config, external
+from stages import DOWNLOADS, EXTERNAL, run
+
+
+def main() -> str:
+    params = config.load().external
+    shutil.rmtree(EXTERNAL, ignore_errors=True)
+    limits = external.Limits(params.max_megabytes, params.max_minutes)
+    clips = external.fetch(params.list, EXTERNAL, online=params.online, limits=limits, downloads=DOWNLOADS)
+    counts = Counter(clip.status for clip in clips)
+    for clip in clips:
+        if clip.status == "failed":
+            print(f"NOT FETCHED: {clip.clip} ({clip.url or clip.file}): {clip.reason}", file=sys.stderr)
+    advice = ""
+    if counts["failed"]:
+        advice = "; `dvc repro -f fetch_external` tries the failed ones again"
+    elif counts["skipped"]:
+        advice = "; `dvc exp run -S external.online=true` fetches the skipped ones"
+    return (
+        f"fetch_external: {counts['ok']} of {len(clips)} clips, {counts['failed']} failed, {counts['skipped']} skipped{advice}; in {EXTERNAL}"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

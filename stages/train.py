@@ -1,0 +1,102 @@
+"""Train the chosen network; keep the best weights."""
+
+import hashlib
+import json
+import platform
+
+import torch
+
+from genre_core import __version__, config, index, models, normalisation, plots, training
+from genre_core.augmentation import mask
+from genre_core.features import FeatureSpec
+from genre_core.files import digest, read_csv, write_json
+from genre_core.inference import GenreModel
+from genre_core.store import FeatureStore
+from stages import AUGMENTED, CHECKPOINTS, COPIES, INDEX, METRICS, MODEL, ORIGINAL, run
+
+OUT = METRICS / "train"
+
+
+def main() -> str:
+    params = config.load()
+    described = index.read(INDEX)
+    spec = FeatureSpec.of(params.features)
+    kind = models.feature_of(params.model.type)
+    numbers = {genre: i for i, genre in enumerate(described.genres)}
+    copies: dict[str, list[str]] = {}
+    for row in read_csv(COPIES, ["copy", "track"]):
+        copies.setdefault(row["track"], []).append(row["copy"])
+    frames = spec.frames(params.segment.seconds)
+
+    with FeatureStore(ORIGINAL) as original, FeatureStore(AUGMENTED) as augmented:
+        train = []
+        for track, starts in described.starts("train").items():
+            made = [augmented.read(kind, copy) for copy in copies.get(track, ())]
+            versions = [original.read(kind, track), *(copy for copy in made if len(copy) >= frames)]
+            train.append(training.TrainingTrack(numbers[described.tracks[track].genre], versions, starts))
+        valid = [
+            training.ValidTrack(numbers[described.tracks[track].genre], original.read(kind, track), starts)
+            for track, starts in described.starts("valid").items()
+        ]
+        if copies and kind == "mel":
+            first = next(iter(copies))
+            panels = {first: original.read(kind, first), **{copy: augmented.read(kind, copy) for copy in copies[first]}}
+            plots.augmentation(OUT / "augmentation.png", panels, spec, lambda x, g: mask(x, params.augment.batches, g))
+
+    torch.manual_seed(params.seed)
+    hyperparameters = params.model.chosen()
+    bins = train[0].versions[0].shape[1]
+    model = GenreModel(
+        params.model.type,
+        hyperparameters,
+        models.build(params.model.type, hyperparameters, n_bins=bins, n_genres=len(numbers)),
+        described.genres,
+        spec,
+        params.segment.seconds,
+        params.segment.hop_seconds,
+        normalisation.fit(params.features.normalise, (t.versions[0] for t in train), frames),
+    )
+    leak = {key: described.split[key] for key in ("protocol", "folds", "fold", "leaky", "crossing_tracks", "crossing_artists")}
+    data_set = {"data_set": params.dataset.name + (" (synthetic)" if params.dataset.name == "demo" else ""), **leak}
+    checkpoint = CHECKPOINTS / f"{_key(params, spec)}.pt"
+    result = training.fit(
+        model,
+        train,
+        valid,
+        params=params.train,
+        augment=params.augment,
+        seed=params.seed,
+        history=OUT / "history.csv",
+        checkpoint=checkpoint,
+        # A crop between two windows of the grid would hold audio of test windows there.
+        crops=params.augment.batches.crops and described.split["protocol"] != "segment",
+        masks=kind == "mel",
+    )
+    model.info = {
+        **data_set,
+        "seed": params.seed,
+        "train_tracks": len(train),
+        "valid_tracks": len(valid),
+        "versions": {"genre_core": __version__, "torch": torch.__version__, "python": platform.python_version()},
+    }
+    model.save(MODEL)
+    resumed = result.pop("resumed_from")
+    write_json(OUT / "metrics.json", {**data_set, "train_tracks": len(train), "valid_tracks": len(valid), **result})
+    checkpoint.unlink(missing_ok=True)
+    again = f", resumed after epoch {resumed}" if resumed else ""
+    return (
+        f"train: {params.model.type}, {model.parameters} parameters, {result['epochs']} epochs{again}, best {result['best_epoch']}: "
+        f"macro-F1 {result['valid_macro_f1']:.3f} of {len(valid)} validation tracks; in {MODEL}"
+    )
+
+
+def _key(params: config.Params, spec: FeatureSpec) -> str:
+    """Name of the checkpoint: another parameter or input never resumes it."""
+    used = params.model_dump(include={"seed": True, "segment": {"seconds"}, "features": True, "augment": {"batches"}, "train": True})
+    text = json.dumps([used, params.model.type, params.model.chosen(), torch.__version__], sort_keys=True)
+    used_inputs = digest(ORIGINAL, AUGMENTED, COPIES, INDEX / "segments.csv", INDEX / "tracks.csv")
+    return hashlib.sha256((text + used_inputs).encode()).hexdigest()[:16]
+
+
+if __name__ == "__main__":
+    run(main)
