@@ -14,7 +14,11 @@ import soxr
 from genre_core.errors import AudioError
 
 AUDIO_SUFFIXES = frozenset(
-    ".wav .flac .ogg .oga .opus .mp3 .m4a .mp4 .aac .wma .aif .aiff .aifc .au .snd .caf .webm .mka .w64 .ac3".split()
+    f".{suffix}"
+    for suffix in (
+        *("wav", "flac", "ogg", "oga", "opus", "mp3", "m4a", "mp4", "aac", "wma", "aif", "aiff", "aifc"),
+        *("au", "snd", "caf", "webm", "mka", "w64", "ac3"),
+    )
 )
 MAX_SECONDS = 3 * 3600.0  # a longer file is no track; a wrong header must not fill the memory
 _BLOCK_FRAMES = 1 << 18
@@ -84,9 +88,15 @@ def decode(
     except OSError as error:
         raise AudioError(f"{path}: cannot be opened: {error.strerror}") from None
     try:
-        y, rate, channels = _gather(path, *_open_soundfile(path), start_seconds, seconds, max_seconds)
+        blocks, rate, channels = _open_soundfile(path)
     except soundfile.LibsndfileError as first:
-        y, rate, channels = _gather(path, *_open_av(path, str(first)), start_seconds, seconds, max_seconds)
+        blocks, rate, channels = _open_av(path, str(first))
+    try:
+        y = _gather(blocks, round(start_seconds * rate), None if seconds is None else round(seconds * rate), round(max_seconds * rate))
+    except OverflowError:
+        raise AudioError(f"{path}: longer than {max_seconds / 60:g} minutes; cut it, or give a start and a length") from None
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"{path}: broken audio data ({error}); replace or remove it") from None
     if len(y) == 0:
         raise AudioError(f"{path}: holds no audio{' there' if start_seconds else ''}; replace or remove it")
     if not np.isfinite(y).all():
@@ -97,27 +107,18 @@ def decode(
     return Audio(y, rate, rate, channels)
 
 
-def _gather(
-    path: Path,
-    blocks: Iterator[np.ndarray],
-    rate: int,
-    channels: int,
-    start_seconds: float,
-    seconds: float | None,
-    max_seconds: float,
-) -> tuple[np.ndarray, int, int]:
-    """Collect mono blocks from `start_seconds` on, no further than needed."""
-    first = round(start_seconds * rate)
-    last = first + round((max_seconds if seconds is None else min(seconds, max_seconds)) * rate)
-    parts, position = [], 0
+def _gather(blocks: Iterator[np.ndarray], first: int, count: int | None, most: int) -> np.ndarray:
+    """Collect `count` mono samples from `first` on, reading no further than needed; OverflowError beyond `most`."""
+    parts, position = [np.zeros(0, np.float32)], 0
+    last = first + most if count is None else first + min(count, most)
     for block in blocks:
         parts.append(block[max(0, first - position) : max(0, last - position)])
         position += len(block)
-        if position > last:
-            if seconds is None:
-                raise AudioError(f"{path}: longer than {max_seconds / 60:g} minutes; cut it, or give a start and a length")
+        if position > last and count is None:
+            raise OverflowError
+        if position >= last and count is not None:
             break
-    return (np.concatenate(parts) if parts else np.zeros(0, np.float32)), rate, channels
+    return np.concatenate(parts)
 
 
 def _open_soundfile(path: Path) -> tuple[Iterator[np.ndarray], int, int]:

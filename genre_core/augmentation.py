@@ -61,12 +61,12 @@ def transform(y: np.ndarray, sample_rate: int, *, copy: Copy) -> np.ndarray:
     -------
     np.ndarray [shape=(n,) for pitch, about (n / tempo_rate,) for tempo, dtype=float32]
     """
-    import librosa  # slow to import, and used by this alone
+    from librosa import effects  # slow to import, and used by this alone
 
     if copy.pitch_semitones:
-        y = librosa.effects.pitch_shift(y, sr=sample_rate, n_steps=copy.pitch_semitones)
+        y = effects.pitch_shift(y, sr=sample_rate, n_steps=copy.pitch_semitones)
     if copy.tempo_rate != 1.0:
-        y = librosa.effects.time_stretch(y, rate=copy.tempo_rate)
+        y = effects.time_stretch(y, rate=copy.tempo_rate)
     return np.asarray(y, np.float32)
 
 

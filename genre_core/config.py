@@ -6,10 +6,9 @@ which YAML reads as a string) and every problem is reported with its key, its va
 
 from __future__ import annotations
 
-import os
 import pkgutil
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -106,9 +105,7 @@ class Features(Section):
     @model_validator(mode="after")
     def _possible(self) -> Features:
         if self.fmax_hz > self.sample_rate / 2:
-            raise ValueError(
-                f"fmax_hz {self.fmax_hz:g} is above half the sample_rate {self.sample_rate}: at most {self.sample_rate / 2:g}"
-            )
+            raise ValueError(f"fmax_hz {self.fmax_hz:g} is above half the sample_rate {self.sample_rate}: at most {self.sample_rate / 2:g}")
         if self.fmin_hz >= self.fmax_hz:
             raise ValueError(f"fmin_hz {self.fmin_hz:g} is not below fmax_hz {self.fmax_hz:g}")
         if self.hop_length > self.n_fft:
@@ -231,7 +228,7 @@ S = TypeVar("S", bound=BaseModel)
 
 def architectures() -> tuple[str, ...]:
     """The networks that ``model.type`` can name: one file of ``genre_core/models`` each."""
-    return tuple(sorted(m.name for m in pkgutil.iter_modules([os.path.join(os.path.dirname(__file__), "models")])))
+    return tuple(sorted(m.name for m in pkgutil.iter_modules([str(Path(__file__).parent / "models")])))
 
 
 def parse(section: type[S], values: object, where: str) -> S:
@@ -261,9 +258,7 @@ def parse(section: type[S], values: object, where: str) -> S:
 
 def _siblings(section: type[BaseModel], location: tuple[int | str, ...]) -> str:
     for part in location[:-1]:
-        annotation = section.model_fields[str(part)].annotation
-        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
-        section = annotation
+        section = cast(type[BaseModel], section.model_fields[str(part)].annotation)
     return ", ".join(section.model_fields)
 
 

@@ -73,7 +73,11 @@ def reliability(true: np.ndarray, probabilities: np.ndarray, bins: int) -> list[
     right = probabilities.argmax(1) == true
     number = np.minimum((confidence * bins).astype(int), bins - 1)
     return [
-        {"confidence": float(confidence[number == b].mean()), "accuracy": float(right[number == b].mean()), "tracks": int((number == b).sum())}
+        {
+            "confidence": float(confidence[number == b].mean()),
+            "accuracy": float(right[number == b].mean()),
+            "tracks": int((number == b).sum()),
+        }
         for b in np.unique(number)
     ]
 

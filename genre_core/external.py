@@ -62,7 +62,7 @@ class Limits:
     minutes: float
 
 
-class _Unavailable(Exception):
+class UnavailableError(Exception):
     """A clip that can not be had; `network` when the network itself seems to be gone."""
 
     def __init__(self, reason: str, *, network: bool = False) -> None:
@@ -98,7 +98,7 @@ def read_list(path: str | Path) -> list[Clip]:
                 raise GenreError(f"{where}: {column} {row[column]!r} is not allowed: 0 or more seconds")
         title = row.get("title") or Path(file or urlsplit(url).path).name
         name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40]
-        clips.append(Clip(f"{number:03d}-{name}", url, file, row["genre"], title, *times))
+        clips.append(Clip(f"{number:03d}-{name}", url, file, row["genre"], title, times[0], times[1]))
     return clips
 
 
@@ -135,7 +135,7 @@ def fetch(listed: str | Path, out: str | Path, *, online: bool, limits: Limits, 
                 done.append(replace(clip, status="skipped", reason="external.online is false"))
                 continue
             elif failures >= _OFFLINE_AFTER:
-                raise _Unavailable(f"not tried: {failures} clips before it found no network", network=True)
+                raise UnavailableError(f"not tried: {failures} clips before it found no network", network=True)
             else:
                 source = download(clip.url, Path(downloads), limits)
             target = f"clips/{clip.clip}.flac"
@@ -144,8 +144,8 @@ def fetch(listed: str | Path, out: str | Path, *, online: bool, limits: Limits, 
                 soundfile.write(part, audio.y, audio.sample_rate, format="FLAC", subtype="PCM_16")
             done.append(replace(clip, status="ok", path=target))
             failures = 0
-        except (_Unavailable, AudioError) as error:
-            failures = failures + 1 if isinstance(error, _Unavailable) and error.network else 0
+        except (UnavailableError, AudioError) as error:
+            failures = failures + 1 if isinstance(error, UnavailableError) and error.network else 0
             done.append(replace(clip, status="failed", reason=" ".join(str(error).split())))
     write_csv(out / MANIFEST, [f.name for f in fields(Clip)], map(asdict, done))
     return done
@@ -174,7 +174,7 @@ def download(url: str, folder: Path, limits: Limits) -> Path:
 
     Raises
     ------
-    _Unavailable
+    UnavailableError
         With yt-dlp's reason; its version when it may be too old.
     """
     key = hashlib.sha256(url.encode()).hexdigest()[:16]
@@ -196,7 +196,7 @@ def download(url: str, folder: Path, limits: Limits) -> Path:
 
     def watch(progress: dict[str, Any]) -> None:
         if (progress.get("downloaded_bytes") or 0) > bytes_allowed:
-            raise _Unavailable(f"larger than external.max_megabytes, {limits.megabytes:g}")
+            raise UnavailableError(f"larger than external.max_megabytes, {limits.megabytes:g}")
 
     with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as temporary:
         options: dict[str, Any] = {
@@ -220,15 +220,18 @@ def download(url: str, folder: Path, limits: Limits) -> Path:
         try:
             with YoutubeDL(options) as downloader:
                 downloader.extract_info(url)
-        except _Unavailable:
+        except UnavailableError:
             raise
         except DownloadError as error:
             reason = re.sub(r"^ERROR:\s*|\x1b\[[0-9;]*m", "", str(error))
-            network = any(sign in reason for sign in ("resolve", "Connection refused", "unreachable", "Failed to establish", "getaddrinfo", "timed out"))
-            raise _Unavailable(f"{reason} (yt-dlp {version}; when it is old: pip install --upgrade yt-dlp)", network=network) from None
+            network = any(
+                sign in reason
+                for sign in ("resolve", "Connection refused", "unreachable", "Failed to establish", "getaddrinfo", "timed out")
+            )
+            raise UnavailableError(f"{reason} (yt-dlp {version}; when it is old: pip install --upgrade yt-dlp)", network=network) from None
         got = [path for path in Path(temporary).iterdir() if path.suffix != ".part"]
         if not got:
-            raise _Unavailable(f"not downloaded: {messages.last}")
+            raise UnavailableError(f"not downloaded: {messages.last}")
         target = folder / f"{key}{got[0].suffix}"
         got[0].replace(target)
         return target

@@ -151,7 +151,7 @@ def load(path: str | Path) -> GenreModel:
     return GenreModel(
         description["type"],
         description["hyperparameters"],
-        network.to(memory_format=torch.channels_last),
+        models.channels_last(network),
         genres,
         spec,
         description["segment_seconds"],

@@ -51,7 +51,7 @@ def map_tracks(
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
     if method == "forkserver":
-        context.set_forkserver_preload(list(preload))  # type: ignore[attr-defined]
+        context.set_forkserver_preload(list(preload))
     with ProcessPoolExecutor(workers, mp_context=context, initializer=one_thread) as pool:
         pending: deque[Future[Result]] = deque()
         try:

@@ -62,7 +62,10 @@ def augmentation(
     """
     original = next(iter(panels.values())).astype(np.float32)
     keep = mask(torch.ones(1, *original.shape), torch.Generator().manual_seed(0))[0].numpy()
-    pictures = {**{k: v.astype(np.float32) for k, v in panels.items()}, "masked (drawn anew each batch)": np.where(keep > 0, original, np.nan)}
+    pictures = {
+        **{k: v.astype(np.float32) for k, v in panels.items()},
+        "masked (drawn anew each batch)": np.where(keep > 0, original, np.nan),
+    }
     figure, axes = _figure(len(pictures), 1, 8, 1.9 * len(pictures))
     top = float(original.max())
     longest = max(len(p) for p in pictures.values()) * spec.hop_length / spec.sample_rate

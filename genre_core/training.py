@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from genre_core import augmentation
+from genre_core import augmentation, models
 from genre_core.config import Augment, Train
 from genre_core.errors import GenreError
 from genre_core.evaluation import macro_f1
@@ -123,7 +123,9 @@ class Sampler:
         if self.crops:
             start = (share[1] * (room + 1)).long()
         else:
-            grid = torch.stack([self.grids[t][int(s * len(self.grids[t]))] for t, s in zip(tracks.tolist(), share[2].tolist(), strict=True)])
+            grid = torch.stack(
+                [self.grids[t][int(s * len(self.grids[t]))] for t, s in zip(tracks.tolist(), share[2].tolist(), strict=True)]
+            )
             scale = self.length[version] / self.length[self.first_version[tracks]]  # a copy of another tempo
             start = torch.minimum((grid * scale).long(), room)
         return tracks, version, self.begin[version] + start
@@ -184,7 +186,7 @@ def fit(
     frames = model.spec.frames(model.segment_seconds)
     sampler = Sampler(train, frames, model.spec.first_frame, crops)
     references = torch.stack([model.normalisation.reference(torch.from_numpy(v)) for t in train for v in t.versions])  # (versions, bins)
-    network = model.network.to(where.device, memory_format=torch.channels_last)
+    network = models.channels_last(model.network.to(where.device))
     averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(params.weight_averaging), use_buffers=True)
     per_epoch = params.windows_per_epoch or sampler.segments
     steps = max(1, per_epoch // params.batch_size)
@@ -226,7 +228,12 @@ def fit(
             if not math.isfinite(total):
                 raise GenreError(f"train.lr: {params.lr:g} made the loss {total} in epoch {epoch}; lower it")
             judged = averaged.module if params.weight_averaging else network
-            row = {"epoch": epoch, "lr": schedule.get_last_lr()[0], "train_loss": total / steps, **_validate(model, judged, valid, where)}
+            row: dict[str, float] = {
+                "epoch": epoch,
+                "lr": float(schedule.get_last_lr()[0]),
+                "train_loss": total / steps,
+                **_validate(model, judged, valid, where),
+            }
             state.finish(epoch, row, judged)
             write_csv(history, HISTORY, [{k: _rounded(v) for k, v in r.items()} for r in state.rows])
             state.save(Path(checkpoint))
@@ -315,4 +322,3 @@ def fit_temperature(model: GenreModel, valid: Sequence[ValidTrack]) -> float:
 
 def _rounded(value: float) -> float:
     return value if isinstance(value, int) else float(f"{value:.6g}")
-

@@ -22,9 +22,8 @@ def main() -> str:
         advice = "; `dvc repro -f fetch_external` tries the failed ones again"
     elif counts["skipped"]:
         advice = "; `dvc exp run -S external.online=true` fetches the skipped ones"
-    return (
-        f"fetch_external: {counts['ok']} of {len(clips)} clips, {counts['failed']} failed, {counts['skipped']} skipped{advice}; in {EXTERNAL}"
-    )
+    missing = f"{counts['failed']} failed, {counts['skipped']} skipped{advice}"
+    return f"fetch_external: {counts['ok']} of {len(clips)} clips, {missing}; in {EXTERNAL}"
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def main() -> str:
     )
     leak = {key: described.split[key] for key in ("protocol", "folds", "fold", "leaky", "crossing_tracks", "crossing_artists")}
     data_set = {"data_set": params.dataset.name + (" (synthetic)" if params.dataset.name == "demo" else ""), **leak}
-    checkpoint = CHECKPOINTS / f"{_key(params, spec)}.pt"
+    checkpoint = CHECKPOINTS / f"{_key(params)}.pt"
     result = training.fit(
         model,
         train,
@@ -90,7 +90,7 @@ def main() -> str:
     )
 
 
-def _key(params: config.Params, spec: FeatureSpec) -> str:
+def _key(params: config.Params) -> str:
     """Name of the checkpoint: another parameter or input never resumes it."""
     used = params.model_dump(include={"seed": True, "segment": {"seconds"}, "features": True, "augment": {"batches"}, "train": True})
     text = json.dumps([used, params.model.type, params.model.chosen(), torch.__version__], sort_keys=True)

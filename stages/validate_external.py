@@ -54,8 +54,8 @@ def main() -> str:
     drop = None
     if true:
         names = [str(i) for i in range(len(true))]
-        options = {"groups": names, "samples": params.evaluate.bootstrap_samples, "seed": params.seed}
-        scores = evaluation.scores(np.array(true), np.array(of_clips), genres, **options)
+        samples = params.evaluate.bootstrap_samples
+        scores = evaluation.scores(np.array(true), np.array(of_clips), genres, groups=names, samples=samples, seed=params.seed)
         drop = round(test["track"]["accuracy"] - scores["accuracy"], 4)
     write_json(
         OUT / "metrics.json",
@@ -69,7 +69,9 @@ def main() -> str:
         },
     )
     if not true:
-        return f"validate_external: no clip could be scored ({status['failed']} failed, {status['skipped']} skipped); scores are null in {OUT}"
+        return (
+            f"validate_external: no clip could be scored ({status['failed']} failed, {status['skipped']} skipped); scores are null in {OUT}"
+        )
     interval = f"{scores['accuracy']:.3f} [{scores['accuracy_low']:.3f}, {scores['accuracy_high']:.3f}]"
     return f"validate_external: accuracy {interval} of {len(true)} clips, {drop:+.3f} below the test's; in {OUT}"
 

