@@ -25,7 +25,7 @@ demo: $(READY) ## run the whole pipeline on the synthesised demo data set, offli
 test: $(READY) lint ## lint, type-check and test
 	pytest -q
 
-lint: $(READY)
+lint: $(READY) ## lint and type-check
 	ruff check .
 	ruff format --check .
 	mypy

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from genre_core.config import Batches, Copies
+from genre_core.files import read_csv, write_csv
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,11 @@ class Copy:
     pitch_semitones: float = 0.0
     tempo_rate: float = 1.0
 
+    @property
+    def title(self) -> str:
+        """What was done, for people."""
+        return f"pitch {self.pitch_semitones:+.1f} semitones" if self.pitch_semitones else f"tempo x {self.tempo_rate:.2f}"
+
 
 def plan(track: str, copies: Copies, seed: int) -> list[Copy]:
     """The copies of a track: the amounts depend on seed, track and number alone, not on the order of work."""
@@ -47,6 +55,20 @@ def plan(track: str, copies: Copies, seed: int) -> list[Copy]:
     return planned
 
 
+def write_copies(path: str | Path, copies: Iterable[Copy]) -> None:
+    """Write copies.csv, one row a copy."""
+    write_csv(path, [f.name for f in fields(Copy)], map(asdict, copies))
+
+
+def read_copies(path: str | Path) -> dict[str, list[Copy]]:
+    """Read copies.csv: the copies of each track."""
+    found: dict[str, list[Copy]] = {}
+    for row in read_csv(path, [f.name for f in fields(Copy)]):
+        copy = Copy(row["copy"], row["track"], float(row["pitch_semitones"]), float(row["tempo_rate"]))
+        found.setdefault(copy.track, []).append(copy)
+    return found
+
+
 def transform(y: np.ndarray, sample_rate: int, *, copy: Copy) -> np.ndarray:
     """Shift the pitch or stretch the time of a waveform (librosa's phase vocoder).
 
@@ -61,7 +83,7 @@ def transform(y: np.ndarray, sample_rate: int, *, copy: Copy) -> np.ndarray:
     -------
     np.ndarray [shape=(n,) for pitch, about (n / tempo_rate,) for tempo, dtype=float32]
     """
-    from librosa import effects  # slow to import, and used by this alone
+    from librosa import effects  # type: ignore[attr-defined]  # slow to import, and used by this alone
 
     if copy.pitch_semitones:
         y = effects.pitch_shift(y, sr=sample_rate, n_steps=copy.pitch_semitones)
@@ -70,17 +92,17 @@ def transform(y: np.ndarray, sample_rate: int, *, copy: Copy) -> np.ndarray:
     return np.asarray(y, np.float32)
 
 
-def mask(windows: torch.Tensor, batches: Batches, generator: torch.Generator) -> torch.Tensor:
+def mask(windows: torch.Tensor, generator: torch.Generator, *, batches: Batches) -> torch.Tensor:
     """Set random bands of bins and spans of frames to 0, the mean of normalised features (SpecAugment, Park et al. 2019).
 
     Parameters
     ----------
     windows : torch.Tensor [shape=(B, T, n_bins), dtype=float32]
         Normalised; a new tensor is returned.
-    batches : Batches
-        Number and widest share of the masks.
     generator : torch.Generator
         Each window has masks of its own.
+    batches : Batches
+        Number and widest share of the masks.
     """
     count, frames, bins = windows.shape
     keep_frame = _keep(count, frames, batches.time_masks, batches.time_mask_share, generator)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from genre_core.audio import decode
 from genre_core.features import FeatureSpec, mel_and_mfcc
 from genre_core.parallel import map_tracks
-from genre_core.store import MEL_DTYPE, write_store
+from genre_core.store import rounded, write_store
 
 
 @dataclass(frozen=True)
@@ -59,4 +59,4 @@ def features_of(job: Job, spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray]:
     if job.transform is not None:
         y = job.transform(y, spec.sample_rate)
     mel, mfcc = mel_and_mfcc(y, spec)
-    return mel.astype(MEL_DTYPE), mfcc
+    return rounded(mel), mfcc

@@ -15,7 +15,7 @@ import torch
 from genre_core.config import Features
 
 FLOOR_POWER = 1e-10  # -100 dB: librosa's `amin`
-_BLOCK_FRAMES = 128  # of (frames, n_fft): what a block's FFT and power need stays in the L2 cache
+_BLOCK_FRAMES = 128  # of (frames, n_fft): a block's spectrum stays in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ def mel_and_mfcc(y: np.ndarray, spec: FeatureSpec) -> tuple[np.ndarray, np.ndarr
     with torch.inference_mode():
         for start in range(0, len(frames), _BLOCK_FRAMES):
             spectrum = torch.fft.rfft(frames[start : start + _BLOCK_FRAMES] * window)  # (block, 1 + n_fft / 2)
-            power = (spectrum.real * spectrum.real).addcmul_(spectrum.imag, spectrum.imag)
-            for mels, bins, weights in filters:
-                mel[start : start + _BLOCK_FRAMES, mels] = power[:, bins] @ weights
+            squares = torch.view_as_real(spectrum).flatten(1).square_()  # (block, 2 + n_fft): real and imaginary parts in turn
+            for mels, parts, weights in filters:
+                mel[start : start + _BLOCK_FRAMES, mels] = squares[:, parts] @ weights
         mel.clamp_(min=FLOOR_POWER).log10_().mul_(10.0)
         return mel.numpy(), (mel @ dct).numpy()
 
@@ -96,8 +96,9 @@ def _constants(spec: FeatureSpec) -> tuple[torch.Tensor, list[tuple[slice, slice
     for first in range(0, spec.n_mels, 16):  # neighbouring bands share few bins: the other products are with zeros
         mels = slice(first, min(first + 16, spec.n_mels))
         used = torch.nonzero(filters[:, mels].sum(1)).flatten()
-        bins = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 1)
-        groups.append((mels, bins, filters[bins, mels].contiguous()))
+        low, high = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
+        weights = filters[low:high, mels].repeat_interleave(2, dim=0)  # once for the real, once for the imaginary part
+        groups.append((mels, slice(2 * low, 2 * high), weights.contiguous()))
     return window, groups, torch.from_numpy(dct_basis(spec.n_mels, spec.n_mfcc))
 
 

@@ -192,10 +192,16 @@ def read(folder: str | Path) -> Index:
     names = [f.name for f in fields(IndexedTrack)]
     tracks = {}
     for row in read_csv(folder / "tracks.csv", names):
-        described = {name: row[name] for name in ("track", "path", "genre", "artist")}
-        measured = {"seconds": float(row["seconds"]), "peak_dbfs": float(row["peak_dbfs"])}
-        counted = {"sample_rate": int(row["sample_rate"]), "channels": int(row["channels"])}
-        tracks[row["track"]] = IndexedTrack(**described, **measured, **counted)
+        tracks[row["track"]] = IndexedTrack(
+            track=row["track"],
+            path=row["path"],
+            genre=row["genre"],
+            artist=row["artist"],
+            seconds=float(row["seconds"]),
+            sample_rate=int(row["sample_rate"]),
+            channels=int(row["channels"]),
+            peak_dbfs=float(row["peak_dbfs"]),
+        )
     rows = read_csv(folder / "segments.csv", [f.name for f in fields(Window)])
     windows = [Window(row["track"], float(row["start_seconds"]), row["split"]) for row in rows]
     return Index(tracks, windows, read_json(folder / "split.json"))

@@ -26,7 +26,7 @@ from genre_core.features import FeatureSpec, mel_and_mfcc
 from genre_core.files import atomic
 from genre_core.index import window_starts
 from genre_core.normalisation import Normalisation
-from genre_core.store import MEL_DTYPE
+from genre_core.store import rounded
 
 _FORMAT = "genre-core model 1"
 SILENCE_DBFS = -60.0
@@ -247,7 +247,7 @@ class Predictor:
             warnings.warn(f"silent audio (peak below {SILENCE_DBFS:g} dBFS): the answer means nothing", stacklevel=2)
         mel, mfcc = mel_and_mfcc(y, spec)
         # The store's precision, so that a file gets exactly the score that `evaluate` gave its features.
-        features = mel.astype(MEL_DTYPE) if self._feature == "mel" else mfcc
+        features = rounded(mel) if self._feature == "mel" else mfcc
         timeline = self.model.probabilities(self.model.logits(features, starts))
         mean = timeline.mean(axis=0)
         order = np.argsort(-mean, kind="stable")

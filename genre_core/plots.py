@@ -38,7 +38,7 @@ def _save(figure: Figure, path: str | Path) -> None:
 def _mel_axes(axes: Axes, spec: FeatureSpec) -> None:
     """Label the bins of a spectrogram by their frequency."""
     centres = mel_band_hz(spec)
-    wanted = [hz for hz in (100, 250, 500, 1000, 2000, 4000, 8000, 16000) if centres[0] < hz < centres[-1]]
+    wanted = [hz for hz in (100, 500, 1000, 2000, 4000, 8000, 16000) if centres[0] < hz < centres[-1]]
     axes.set_yticks([float(np.interp(hz, centres, np.arange(len(centres)))) for hz in wanted], [f"{hz:,}" for hz in wanted])
     axes.set_ylabel("frequency (Hz)")
 
@@ -64,7 +64,7 @@ def augmentation(
     keep = mask(torch.ones(1, *original.shape), torch.Generator().manual_seed(0))[0].numpy()
     pictures = {
         **{k: v.astype(np.float32) for k, v in panels.items()},
-        "masked (drawn anew each batch)": np.where(keep > 0, original, np.nan),
+        "masked (drawn anew for each window)": np.where(keep > 0, original, np.nan),
     }
     figure, axes = _figure(len(pictures), 1, 8, 1.9 * len(pictures))
     top = float(original.max())

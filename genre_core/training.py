@@ -215,7 +215,7 @@ def fit(
                 targets = nn.functional.one_hot(sampler.genres[tracks[some]], len(model.genres)).float().to(where.device)
                 x, targets = augmentation.mixup(x, targets, augment.batches.mixup_alpha, generator)
                 if masks:
-                    x = augmentation.mask(x, augment.batches, generator)
+                    x = augmentation.mask(x, generator, batches=augment.batches)
                 with torch.autocast(where.device.type, torch.bfloat16, enabled=where.bf16):
                     loss = criterion(network(x), targets)
                 optimiser.zero_grad(set_to_none=True)

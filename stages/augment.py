@@ -1,11 +1,9 @@
 """Pitch-shifted and time-stretched copies of the training tracks, as features."""
 
-from dataclasses import asdict, fields
 from functools import partial
 
 from genre_core import augmentation, config, extraction, index
 from genre_core.features import FeatureSpec
-from genre_core.files import write_csv
 from stages import AUGMENTED, COPIES, INDEX, RAW, run
 
 
@@ -19,7 +17,7 @@ def main() -> str:
         extraction.Job(copy.copy, RAW / described.tracks[copy.track].path, partial(augmentation.transform, copy=copy)) for copy in copies
     ]
     frames = extraction.extract(jobs, FeatureSpec.of(params.features), AUGMENTED, workers=params.workers, label="augment")
-    write_csv(COPIES, [f.name for f in fields(augmentation.Copy)], map(asdict, copies))
+    augmentation.write_copies(COPIES, copies)
     return f"augment: {len(copies)} copies of {len(training)} training tracks, {frames} frames in {AUGMENTED}"
 
 

@@ -3,13 +3,13 @@
 import hashlib
 import json
 import platform
+from functools import partial
 
 import torch
 
-from genre_core import __version__, config, index, models, normalisation, plots, training
-from genre_core.augmentation import mask
+from genre_core import __version__, augmentation, config, index, models, normalisation, plots, training
 from genre_core.features import FeatureSpec
-from genre_core.files import digest, read_csv, write_json
+from genre_core.files import digest, write_json
 from genre_core.inference import GenreModel
 from genre_core.store import FeatureStore
 from stages import AUGMENTED, CHECKPOINTS, COPIES, INDEX, METRICS, MODEL, ORIGINAL, run
@@ -23,25 +23,23 @@ def main() -> str:
     spec = FeatureSpec.of(params.features)
     kind = models.feature_of(params.model.type)
     numbers = {genre: i for i, genre in enumerate(described.genres)}
-    copies: dict[str, list[str]] = {}
-    for row in read_csv(COPIES, ["copy", "track"]):
-        copies.setdefault(row["track"], []).append(row["copy"])
+    copies = augmentation.read_copies(COPIES)
     frames = spec.frames(params.segment.seconds)
 
     with FeatureStore(ORIGINAL) as original, FeatureStore(AUGMENTED) as augmented:
         train = []
         for track, starts in described.starts("train").items():
-            made = [augmented.read(kind, copy) for copy in copies.get(track, ())]
+            made = [augmented.read(kind, copy.copy) for copy in copies.get(track, ())]
             versions = [original.read(kind, track), *(copy for copy in made if len(copy) >= frames)]
             train.append(training.TrainingTrack(numbers[described.tracks[track].genre], versions, starts))
         valid = [
             training.ValidTrack(numbers[described.tracks[track].genre], original.read(kind, track), starts)
             for track, starts in described.starts("valid").items()
         ]
-        if copies and kind == "mel":
-            first = next(iter(copies))
-            panels = {first: original.read(kind, first), **{copy: augmented.read(kind, copy) for copy in copies[first]}}
-            plots.augmentation(OUT / "augmentation.png", panels, spec, lambda x, g: mask(x, params.augment.batches, g))
+        shown = next(iter(copies), None) or next(iter(described.starts("train")))
+        panels = {f"{shown}: original": original.read("mel", shown)}
+        panels |= {copy.title: augmented.read("mel", copy.copy) for copy in copies.get(shown, ())}
+        plots.augmentation(OUT / "augmentation.png", panels, spec, partial(augmentation.mask, batches=params.augment.batches))
 
     torch.manual_seed(params.seed)
     hyperparameters = params.model.chosen()

@@ -1,0 +1,113 @@
+"""Signals with known answers, and a small real project."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from closure import ROOT
+
+from genre_core import config
+from genre_core.features import FeatureSpec
+
+SPEC = FeatureSpec(sample_rate=22050, n_fft=2048, hop_length=512, n_mels=128, n_mfcc=20, fmin_hz=20.0, fmax_hz=11025.0)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def params() -> config.Params:
+    return config.load(ROOT / "params.yaml")
+
+
+@pytest.fixture
+def write_tone(tmp_path: Path) -> Callable[..., Path]:
+    """Write a sine to a file: ``write_tone("a.wav", hz=440, seconds=3, sample_rate=22050, channels=1)``."""
+
+    def write(
+        name: str, *, hz: float = 440.0, seconds: float = 3.0, sample_rate: int = 22050, channels: int = 1, gain: float = 0.5
+    ) -> Path:
+        t = np.arange(round(seconds * sample_rate)) / sample_rate
+        y = gain * np.sin(2 * np.pi * hz * t)
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, np.stack([y] * channels, axis=1), sample_rate)
+        return path
+
+    return write
+
+
+def run(*command: str, cwd: Path, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command with this interpreter's programs first on PATH; its output is in the failure."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(cwd), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if check and done.returncode:
+        raise AssertionError(f"{' '.join(command)} exited with {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def set_params(project: Path, **values: object) -> None:
+    """Change keys of a project's params.yaml, ``__`` for a dot."""
+    path = project / "params.yaml"
+    tree = yaml.safe_load(path.read_text())
+    for key, value in values.items():
+        *sections, last = key.split("__")
+        node = tree
+        for section in sections:
+            node = node[section]
+        node[last] = value
+    path.write_text(yaml.safe_dump(tree))
+
+
+SMALL = {
+    "dataset__demo__artists_per_genre": 3,
+    "dataset__demo__tracks_per_artist": 1,
+    "dataset__demo__seconds": 6.0,
+    "segment__folds": 3,
+    "train__epochs": 2,
+    "train__windows_per_epoch": 64,
+    "train__batch_size": 16,
+    "model__cnn__width": 4,
+    "evaluate__bootstrap_samples": 100,
+}
+
+
+def copy_project(target: Path) -> Path:
+    """The working tree as a git repository of its own: what git tracks, with the small demo in params.yaml."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file() and name not in ("dvc.lock",):
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    set_params(target, **SMALL)
+    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start"]):
+        subprocess.run(["git", *command], cwd=target, check=True)
+    return target
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which `dvc repro` has run on the small demo; tests that change it copy it first."""
+    target = copy_project(tmp_path_factory.mktemp("project"))
+    run("dvc", "repro", cwd=target)
+    return target

@@ -1,0 +1,104 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from closure import ROOT
+
+from genre_core import config
+from genre_core.errors import GenreError
+
+
+def changed(tmp_path: Path, **values: object) -> Path:
+    tree = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for key, value in values.items():
+        *sections, last = key.split("__")
+        node = tree
+        for section in sections:
+            node = node[section]
+        if value is None:
+            del node[last]
+        else:
+            node[last] = value
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    return path
+
+
+def test_the_committed_params_are_valid(params):
+    assert params.model.type in config.architectures()
+    assert config.architectures() == ("cnn", "fnn")
+
+
+def test_a_float_as_dvc_writes_it_is_a_number(tmp_path):
+    path = changed(tmp_path)
+    text = re.sub(r"\blr: .*", "lr: 1e-05", path.read_text())  # YAML 1.1 reads 1e-05 as a string
+    path.write_text(text)
+    assert isinstance(yaml.safe_load(text)["train"]["lr"], str)
+    assert config.load(path).train.lr == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("train__lr", "fast", ["train.lr", "'fast'", "number"]),
+        ("train__lr", -1.0, ["train.lr", "-1.0", "greater than 0"]),
+        ("train__lr", float("nan"), ["train.lr", "finite"]),
+        ("train__learning_rate", 0.1, ["train.learning_rate", "unknown", "0.1", "lr, schedule"]),
+        ("train__epochs", None, ["train.epochs", "missing"]),
+        ("train__epochs", 2.5, ["train.epochs", "2.5", "integer"]),
+        ("train__schedule", "linear", ["train.schedule", "'linear'", "'onecycle' or 'cosine'"]),
+        ("segment__protocol", "random", ["segment.protocol", "'random'", "'artist'"]),
+        ("segment__fold", 5, ["fold 5", "0 to 4"]),
+        ("segment__seconds", 20.0, ["segment.seconds 20", "dataset.demo.seconds 12"]),
+        ("features__fmax_hz", 16000.0, ["fmax_hz 16000", "11025"]),
+        ("features__fmin_hz", 10.0, ["features.fmin_hz", "10.0", "20"]),
+        ("features__n_mfcc", 128 + 1, ["features.n_mfcc", "129", "128"]),
+        ("features__hop_length", 4096, ["hop_length 4096", "2048"]),
+        ("augment__copies__pitch_semitones", {"min": 3, "max": -3}, ["pitch_semitones", "min 3", "max -3"]),
+        ("model__type", "resnet50", ["'resnet50'", "cnn, fnn"]),
+        ("model__cn", {"width": 1}, ["'cn'", "cnn, fnn"]),
+        ("dataset__name", "gtzam", ["dataset.name", "'gtzam'", "'demo'"]),
+        ("train", [1, 2], ["train", "[1, 2]"]),
+    ],
+)
+def test_what_is_not_allowed_is_named_with_its_key_value_and_remedy(tmp_path, key, value, words):
+    with pytest.raises(GenreError) as caught:
+        config.load(changed(tmp_path, **{key: value}))
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in [str(tmp_path / "params.yaml"), *words]:
+        assert word in message
+
+
+def test_a_network_checks_its_own_section():
+    from genre_core import models
+
+    with pytest.raises(GenreError, match=r"model\.cnn: width: 'wide'"):
+        models.build("cnn", {"width": "wide", "blocks": 2, "dropout": 0.0}, n_bins=16, n_genres=2)
+    with pytest.raises(GenreError, match=r"depth: unknown key .*width, blocks, dropout"):
+        models.build("cnn", {"width": 4, "blocks": 2, "dropout": 0.0, "depth": 3}, n_bins=16, n_genres=2)
+
+
+def test_files_that_are_no_params(tmp_path):
+    with pytest.raises(GenreError, match="no such file"):
+        config.load(tmp_path / "none.yaml")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("a: [1")
+    with pytest.raises(GenreError, match="not readable as YAML"):
+        config.load(broken)
+    broken.write_text("")
+    with pytest.raises(GenreError, match=str(broken)):
+        config.load(broken)
+
+
+def test_a_stage_with_wrong_params_prints_one_line_and_fails(tmp_path):
+    changed(tmp_path, train__lr="fast")
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.segment"], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: params.yaml: train.lr: 'fast'")

@@ -1,0 +1,141 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+import soundfile
+
+from genre_core import datasets
+from genre_core.datasets import demo, folder
+from genre_core.errors import GenreError
+from genre_core.features import mel_and_mfcc
+from genre_core.files import digest
+
+SIZE = {"seed": 3, "artists_per_genre": 5, "tracks_per_artist": 2, "seconds": 4.0}
+
+
+@pytest.fixture(scope="module")
+def small_demo(tmp_path_factory):
+    out = tmp_path_factory.mktemp("demo")
+    return out, demo.download(out, **SIZE, workers=2)
+
+
+def test_the_demo_has_what_it_says(small_demo):
+    out, tracks = small_demo
+    assert datasets.read_catalogue(out) == tracks
+    assert Counter(t.genre for t in tracks) == dict.fromkeys(demo.GENRES, 10)
+    assert len(demo.GENRES) == 10
+    for track in tracks:
+        info = soundfile.info(out / track.path)
+        assert (info.samplerate, info.channels, info.frames) == (22050, 1, 4 * 22050)
+    sides = {}
+    for track in tracks:
+        sides.setdefault(track.artist, set()).add(track.split)
+    assert all(len(of_artist) == 1 for of_artist in sides.values())
+    assert Counter(t.split for t in tracks) == {"train": 60, "valid": 20, "test": 20}
+
+
+def test_the_demo_is_the_same_for_any_number_of_workers_and_another_for_another_seed(tmp_path, small_demo):
+    out, tracks = small_demo
+    demo.download(tmp_path, **SIZE, workers=1)
+    assert digest(*(tmp_path / t.path for t in tracks)) == digest(*(out / t.path for t in tracks))
+    again, other = (demo.synthesise("jazz", seed=s, artist=0, track=0, seconds=3) for s in (3, 4))
+    assert not np.array_equal(again, other)
+
+
+def test_every_demo_track_is_music_of_its_own(small_demo):
+    out, tracks = small_demo
+    seen = set()
+    for track in tracks:
+        y, _ = soundfile.read(out / track.path)
+        assert 0.01 < np.sqrt(np.mean(y**2)) < 0.5
+        assert np.max(np.abs(y)) < 1
+        seen.add(digest(out / track.path))
+    assert len(seen) == len(tracks)
+
+
+def test_demo_tempo_is_the_style_s():
+    """Disco's kick falls on every beat: the onset envelope repeats at a tempo of its style."""
+    y = demo.synthesise("disco", seed=1, artist=3, track=0, seconds=12)
+    from conftest import SPEC
+
+    mel = mel_and_mfcc(y, SPEC)[0]
+    onset = np.maximum(0, np.diff(mel[:, :12].mean(1)))  # below 300 Hz
+    correlation = np.correlate(onset - onset.mean(), onset - onset.mean(), "full")[len(onset) - 1 :]
+    frames_a_second = SPEC.sample_rate / SPEC.hop_length
+    low_bpm, high_bpm = demo.STYLES["disco"].bpm
+    lags = np.arange(len(correlation))
+    in_range = (lags >= frames_a_second * 60 / (high_bpm * 1.15)) & (lags <= frames_a_second * 60 / (low_bpm * 0.85))
+    others = (lags > frames_a_second * 60 / 250) & (lags < frames_a_second * 60 / 150)
+    assert correlation[in_range].max() > correlation[others].max()
+
+
+def music(root, files, write_tone):
+    for name in files:
+        write_tone(f"{root}/{name}")
+
+
+def test_a_folder_becomes_a_catalogue(tmp_path, write_tone):
+    music("m", ["rock/a.wav", "rock/album/b.flac", "jazz/c.mp3", "jazz/.hidden.wav", "jazz/._d.wav"], write_tone)
+    (tmp_path / "m/rock/cover.jpg").write_bytes(b"x")
+    (tmp_path / "m/README.md").write_text("x")
+    with pytest.warns(UserWarning, match=r"ignored 1 files .*rock/cover\.jpg"):
+        tracks = folder.download(tmp_path / "m", tmp_path / "raw")
+    assert [(t.track, t.genre, t.artist, t.split) for t in tracks] == [
+        ("jazz/c.mp3", "jazz", "", ""),
+        ("rock/a.wav", "rock", "", ""),
+        ("rock/album/b.flac", "rock", "", ""),
+    ]
+    assert datasets.read_catalogue(tmp_path / "raw") == tracks
+    for track in tracks:
+        assert (tmp_path / "raw" / track.path).samefile(tmp_path / "m" / track.path)  # linked, not copied
+
+
+def test_metadata_is_used(tmp_path, write_tone):
+    music("m", ["rock/a.wav", "b.wav", "jazz/c.wav"], write_tone)
+    (tmp_path / "m/metadata.csv").write_text(
+        "path,genre,artist,split\nrock/a.wav,,Björk,train\nb.wav,pop,,test\njazz/gone.wav,,X,\n", encoding="utf-8-sig"
+    )
+    tracks = {t.path: t for t in folder.download(tmp_path / "m", tmp_path / "raw")}
+    assert (tracks["rock/a.wav"].genre, tracks["rock/a.wav"].artist, tracks["rock/a.wav"].split) == ("rock", "Björk", "train")
+    assert tracks["b.wav"].genre == "pop"
+    assert tracks["jazz/c.wav"].artist == ""
+    assert "jazz/gone.wav" in tracks  # segment rejects it by name
+    assert not (tmp_path / "raw/jazz/gone.wav").exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("path,split\nrock/a.wav,validation\n", "line 2: split 'validation' is not allowed: train, valid, test"),
+        ("path\n../../etc/passwd\n", "must be relative and stay inside"),
+        ("path\n/etc/passwd\n", "must be relative and stay inside"),
+        ("path\nrock/a.wav\nrock/a.wav\n", "line 3: path 'rock/a.wav' stands there twice"),
+        ("file,genre\nrock/a.wav,rock\n", "no column path; the header is: file, genre"),
+    ],
+)
+def test_wrong_metadata_is_named(tmp_path, write_tone, rows, words):
+    music("m", ["rock/a.wav", "jazz/c.wav"], write_tone)
+    (tmp_path / "m/metadata.csv").write_text(rows)
+    with pytest.raises(GenreError, match=words):
+        folder.download(tmp_path / "m", tmp_path / "raw")
+
+
+def test_folders_that_are_no_data_set(tmp_path, write_tone):
+    with pytest.raises(GenreError, match="is no folder"):
+        folder.download(tmp_path / "none", tmp_path / "raw")
+    music("m", ["rock/a.wav"], write_tone)
+    with pytest.raises(GenreError, match=r"1 audio files of 1 genres \(rock\); at least two"):
+        folder.download(tmp_path / "m", tmp_path / "raw")
+
+
+def test_links_in_circles_end(tmp_path, write_tone):
+    music("m", ["rock/a.wav", "jazz/b.wav"], write_tone)
+    (tmp_path / "m/rock/again").symlink_to(tmp_path / "m")
+    assert len(folder.download(tmp_path / "m", tmp_path / "raw")) == 2
+
+
+def test_a_linked_genre_is_followed(tmp_path, write_tone):
+    music("m", ["rock/a.wav"], write_tone)
+    music("elsewhere", ["b.wav"], write_tone)
+    (tmp_path / "m/jazz").symlink_to(tmp_path / "elsewhere")
+    assert [t.path for t in folder.download(tmp_path / "m", tmp_path / "raw")] == ["jazz/b.wav", "rock/a.wav"]

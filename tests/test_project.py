@@ -1,0 +1,107 @@
+"""The files that DVC and people read agree with the code."""
+
+import hashlib
+import re
+import subprocess
+
+import pytest
+import yaml
+from closure import ROOT, import_closure
+
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+WITHOUT_CODE = {"download", "fetch_external"}  # a changed comment must not fetch gigabytes again
+
+
+def leaves(tree, prefix=""):
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+@pytest.mark.parametrize("stage", PIPELINE["stages"])
+def test_code_dependencies_are_the_import_closure(stage):
+    declared = {d for d in PIPELINE["stages"][stage]["deps"] if d.endswith(".py")}
+    network = "genre_core/models/${model.type}.py"
+    if stage in WITHOUT_CODE:
+        assert not declared
+        return
+    closure = import_closure(f"stages.{stage}")
+    # `models` imports the chosen network by name
+    assert declared - {network} == closure
+    assert (network in declared) == ("genre_core/models/__init__.py" in closure)
+
+
+def test_the_closure_follows_imports_within_functions_and_from_packages():
+    closure = import_closure("stages.augment")
+    assert {
+        "stages/__init__.py",
+        "stages/augment.py",
+        "genre_core/__init__.py",
+        "genre_core/augmentation.py",
+        "genre_core/audio.py",
+    } <= closure
+    assert "genre_core/training.py" not in closure
+    assert "genre_core/plots.py" in import_closure("genre_core.cli")  # imported within a function
+
+
+def test_each_stage_is_one_script():
+    assert {name: f"python -m stages.{name}" for name in PIPELINE["stages"]} == {k: v["cmd"] for k, v in PIPELINE["stages"].items()}
+    for name in PIPELINE["stages"]:
+        assert (ROOT / f"stages/{name}.py").is_file()
+
+
+def test_every_parameter_belongs_to_a_stage():
+    used = {p for stage in PIPELINE["stages"].values() for p in stage["params"]}
+    expand = {"dataset.${dataset.name}": ["dataset.demo", "dataset.folder"], "model.${model.type}": ["model.cnn", "model.fnn"]}
+    used |= {p for key, values in expand.items() if key in used for p in values}
+    unused = [key for key, _ in leaves(PARAMS) if not any(key == p or key.startswith(p + ".") for p in used)]
+    assert unused == ["workers"]  # results do not depend on it
+
+
+def test_params_hold_no_lists_and_only_true_and_false():
+    assert [key for key, value in leaves(PARAMS) if isinstance(value, list)] == []
+    assert not re.search(r":\s*(yes|no|on|off)\b", re.sub(r"#.*", "", (ROOT / "params.yaml").read_text()), re.IGNORECASE)
+
+
+def test_no_out_is_persistent_and_metrics_are_in_git():
+    for stage in PIPELINE["stages"].values():
+        for out in [*stage.get("outs", []), *stage.get("metrics", [])]:
+            path, options = (out, {}) if isinstance(out, str) else next(iter(out.items()))
+            assert "persist" not in options
+            assert path.startswith("metrics/") == (options.get("cache") is False)
+
+
+def test_lock_and_metrics_are_those_of_the_committed_params():
+    lock = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
+    assert set(lock) == set(PIPELINE["stages"])
+    values = dict(leaves(PARAMS))
+    for name, stage in lock.items():
+        for key, value in leaves(stage["params"]["params.yaml"]):
+            assert values[key] == value, f"{name}: {key}: run `dvc repro` and commit"
+        for entry in [*stage["deps"], *stage.get("outs", [])]:
+            path = ROOT / entry["path"]
+            if entry["path"].endswith(".py") or (entry["path"].startswith("metrics/") and path.is_file()):
+                assert hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == entry["md5"], (
+                    f"{path}: run `dvc repro` and commit"
+                )
+
+
+def test_the_lock_file_pins_every_direct_requirement():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [re.split(r"[<>=]", r)[0].lower() for r in [*project["dependencies"], *project["optional-dependencies"]["dev"]]]
+    pinned = {line.split("==")[0].lower().replace("_", "-") for line in (ROOT / "requirements.lock").read_text().splitlines()}
+    assert [name for name in wanted if name.replace("_", "-") not in pinned] == []
+    assert "torch==2.13.0" in (ROOT / "requirements.lock").read_text()
+
+
+def test_make_help_names_every_target():
+    text = (ROOT / "Makefile").read_text()
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    targets = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)[0].split()
+    for target in targets:
+        assert re.search(rf"make {target}\b", shown), target

@@ -1,0 +1,126 @@
+import h5py
+import numpy as np
+import pytest
+from conftest import SPEC
+
+from genre_core.errors import GenreError
+from genre_core.extraction import Job, extract, features_of
+from genre_core.features import mel_band_hz
+from genre_core.files import digest
+from genre_core.parallel import map_tracks
+from genre_core.store import FeatureStore, write_store
+
+
+def tracks(rng, lengths=(700, 3, 512)):
+    return [
+        (f"t{i} ä", rng.normal(-40, 10, (n, 128)).astype(np.float16), rng.normal(0, 9, (n, 20)).astype("f4")) for i, n in enumerate(lengths)
+    ]
+
+
+def test_what_is_written_is_read_back(tmp_path, rng):
+    written = tracks(rng)
+    assert write_store(tmp_path / "s.h5", SPEC, written) == 1215
+    with FeatureStore(tmp_path / "s.h5") as store:
+        assert store.spec == SPEC
+        assert list(store.tracks) == ["t0 ä", "t1 ä", "t2 ä"]
+        for track, mel, mfcc in written:
+            np.testing.assert_array_equal(store.read("mel", track), mel)
+            np.testing.assert_array_equal(store.read("mfcc", track), mfcc)
+        with pytest.raises(GenreError, match="no track 'x'"):
+            store.read("mel", "x")
+
+
+def test_the_documented_layout(tmp_path, rng):
+    write_store(tmp_path / "s.h5", SPEC, tracks(rng))
+    with h5py.File(tmp_path / "s.h5") as file:
+        assert file["mel"].dtype == np.float16
+        assert file["mel"].shape == (1215, 128)
+        assert file["mfcc"].shape == (1215, 20)
+        assert file["mel"].chunks[1] == 128
+        assert file["track/start"][:].tolist() == [0, 700, 703]
+        assert file["track/frames"][:].tolist() == [700, 3, 512]
+        assert file["track/id"].asstr()[0] == "t0 ä"
+        assert {"schema", "window", "sample_rate", "n_fft", "hop_length", "n_mels", "n_mfcc", "fmin_hz", "fmax_hz"} == set(file.attrs)
+
+
+def test_an_empty_store(tmp_path):
+    assert write_store(tmp_path / "s.h5", SPEC, []) == 0
+    with FeatureStore(tmp_path / "s.h5") as store:
+        assert store.tracks == {}
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, rng):
+    path = tmp_path / "s.h5"
+    write_store(path, SPEC, tracks(rng))
+    before = digest(path)
+
+    def failing():
+        yield tracks(rng)[0]
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        write_store(path, SPEC, failing())
+    assert digest(path) == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_no_store_is_named(tmp_path, rng):
+    with pytest.raises(GenreError, match="no such file"):
+        FeatureStore(tmp_path / "none.h5")
+    (tmp_path / "text.h5").write_text("no HDF5")
+    with pytest.raises(GenreError, match=r"text\.h5: not readable"):
+        FeatureStore(tmp_path / "text.h5")
+    with h5py.File(tmp_path / "other.h5", "w"):
+        pass
+    with pytest.raises(GenreError, match="schema None"):
+        FeatureStore(tmp_path / "other.h5")
+    write_store(tmp_path / "old.h5", SPEC, tracks(rng))
+    with h5py.File(tmp_path / "old.h5", "a") as file:
+        file.attrs["schema"] = 99
+    with pytest.raises(GenreError, match="schema 99"):
+        FeatureStore(tmp_path / "old.h5")
+
+
+def test_extraction_gives_the_same_bytes_for_any_number_of_workers(tmp_path, write_tone):
+    jobs = [Job(f"t{i}", write_tone(f"{i}.wav", hz=100 * (i + 1), seconds=1 + i % 3)) for i in range(7)]
+    digests = set()
+    for workers in (1, 2, 3):
+        extract(jobs, SPEC, tmp_path / f"{workers}.h5", workers=workers)
+        digests.add(digest(tmp_path / f"{workers}.h5"))
+    assert len(digests) == 1
+    with FeatureStore(tmp_path / "1.h5") as store:
+        assert [rows.stop - rows.start for rows in store.tracks.values()] == [SPEC.frames(1 + i % 3) for i in range(7)]
+        np.testing.assert_array_equal(store.read("mel", "t3"), features_of(jobs[3], SPEC)[0])
+
+
+def test_a_file_of_another_rate_is_resampled_not_misread(write_tone):
+    for sample_rate in (22050, 44100, 16000):
+        mel, _ = features_of(Job("t", write_tone(f"{sample_rate}.wav", hz=1000, seconds=2, sample_rate=sample_rate)), SPEC)
+        assert mel[20:-20].astype(float).mean(0).argmax() == np.abs(mel_band_hz(SPEC) - 1000).argmin()
+        assert len(mel) == SPEC.frames(2)
+
+
+def test_a_bounded_number_of_tracks_is_in_flight():
+    taken = []
+
+    def items():
+        for i in range(50):
+            taken.append(i)
+            yield i
+
+    results = map_tracks(abs, items(), workers=2)
+    for consumed, value in enumerate(results, start=1):
+        assert value == consumed - 1
+        assert len(taken) <= consumed + 2 * 2
+
+
+def _fail_at_3(i: int) -> int:
+    if i == 3:
+        raise ValueError("three")
+    return i
+
+
+def test_a_worker_s_error_arrives():
+    for workers in (1, 2):
+        with pytest.raises(ValueError, match="three"):
+            list(map_tracks(_fail_at_3, range(10), workers=workers))

@@ -1,0 +1,263 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from closure import ROOT
+from conftest import SPEC
+
+from genre_core import inference, models, normalisation, training
+from genre_core.errors import GenreError
+from genre_core.files import digest
+from genre_core.inference import GenreModel
+
+SMALL = {"cnn": {"width": 4, "blocks": 4, "dropout": 0.1}, "fnn": {"hidden_1": 32, "hidden_2": 16, "dropout": 0.1}}
+
+
+def features(genre, rng, frames=300, bins=128, equalisation_db=15):
+    """Noise with a ridge that tells the genre, under an equalisation that tells nothing."""
+    x = rng.normal(-50, 5, (frames, bins)) + rng.normal(0, equalisation_db, bins)
+    x[::8, 10 + 30 * genre : 30 + 30 * genre] += 25  # a band that beats
+    return x.astype(np.float16)
+
+
+def data(rng, tracks=8, genres=3, **more):
+    train = [
+        training.TrainingTrack(g, [features(g, rng, **more) for _ in range(2)], [0.0, 3.0]) for g in range(genres) for _ in range(tracks)
+    ]
+    valid = [training.ValidTrack(g, features(g, rng, **more), [0.0, 3.0]) for g in range(genres) for _ in range(4)]
+    return train, valid
+
+
+def new_model(train, kind="cnn", normalise="track"):
+    torch.manual_seed(0)
+    bins = train[0].versions[0].shape[1]
+    network = models.build(kind, SMALL[kind], n_bins=bins, n_genres=3)
+    fitted = normalisation.fit(normalise, (t.versions[0] for t in train), SPEC.frames(3))
+    return GenreModel(kind, SMALL[kind], network, ["a", "b", "c"], SPEC, 3.0, 3.0, fitted)
+
+
+def fit(model, train, valid, params, tmp_path, **changes):
+    options = {"epochs": 8, "windows_per_epoch": 96, "batch_size": 16, "lr": 0.01, "weight_averaging": 0.5} | changes
+    return training.fit(
+        model,
+        train,
+        valid,
+        params=params.train.model_copy(update=options),
+        augment=params.augment,
+        seed=1,
+        history=tmp_path / "history.csv",
+        checkpoint=tmp_path / "checkpoint.pt",
+        crops=True,
+        masks=model.type == "cnn",
+    )
+
+
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
+@pytest.mark.parametrize("normalise", ["dataset", "track", "window"])
+def test_a_network_learns_what_can_be_learned(tmp_path, rng, params, normalise, schedule):
+    # Only taking the track's mean away copes with a strong equalisation of each track.
+    train, valid = data(rng, equalisation_db=15 if normalise == "track" else 2)
+    model = new_model(train, normalise=normalise)
+    result = fit(model, train, valid, params, tmp_path, schedule=schedule, epochs=20, patience=20)
+    assert result["valid_accuracy"] >= 0.9
+    assert 0.1 <= model.temperature <= 10
+    with (tmp_path / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(r["epoch"]) for r in rows] == list(range(1, result["epochs"] + 1))
+    assert float(rows[result["best_epoch"] - 1]["valid_macro_f1"]) == max(float(r["valid_macro_f1"]) for r in rows)
+
+
+def test_labels_that_say_nothing_are_not_learned(tmp_path, rng, params):
+    train, valid = data(rng)
+    shuffled = [
+        training.TrainingTrack(int(g), t.versions, t.starts_seconds) for g, t in zip(rng.integers(3, size=len(train)), train, strict=True)
+    ]
+    assert fit(new_model(train), shuffled, valid, params, tmp_path)["valid_accuracy"] < 0.8
+
+
+def test_the_same_seed_gives_the_same_bytes_in_both_precisions(tmp_path, rng, params):
+    train, valid = data(rng)
+    for precision in ("fp32", "bf16"):
+        digests = set()
+        for run in ("a", "b"):
+            (tmp_path / "checkpoint.pt").unlink(missing_ok=True)
+            model = new_model(train)
+            fit(model, train, valid, params, tmp_path, epochs=2, precision=precision)
+            model.save(tmp_path / f"{run}.safetensors")
+            digests.add(digest(tmp_path / f"{run}.safetensors"))
+        assert len(digests) == 1
+
+
+def test_early_stop_and_best_weights(tmp_path, rng, params):
+    train, valid = data(rng)
+    model = new_model(train)
+    result = fit(model, train, valid, params, tmp_path, epochs=60, patience=3)
+    assert result["epochs"] == result["best_epoch"] + 3 < 60
+    tracks = [model.logits(t.features, t.starts_seconds).softmax(1).mean(0).argmax() for t in valid]
+    right = np.mean([int(p) == t.genre for p, t in zip(tracks, valid, strict=True)])
+    assert right == pytest.approx(result["valid_accuracy"])  # the best weights are those that were kept
+
+
+SCRIPT = """
+import sys
+sys.path[:0] = [{tests!r}, {root!r}]
+from pathlib import Path
+import numpy as np
+import test_training as t
+from genre_core import config
+params = config.load({params!r})
+train, valid = t.data(np.random.default_rng(0))
+model = t.new_model(train)
+result = t.fit(model, train, valid, params, Path(sys.argv[1]), epochs=6)
+model.save(Path(sys.argv[1]) / "model.safetensors")
+print("resumed", result["resumed_from"])
+"""
+
+
+def test_a_killed_run_resumes_to_the_same_bytes(tmp_path):
+    script = SCRIPT.format(tests=str(ROOT / "tests"), root=str(ROOT), params=str(ROOT / "params.yaml"))
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir()
+    broken.mkdir()
+    command = [sys.executable, "-c", script]
+    assert "resumed None" in subprocess.run([*command, whole], capture_output=True, text=True, check=True).stdout
+    process = subprocess.Popen([*command, broken], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not ((broken / "history.csv").exists() and len((broken / "history.csv").read_text().splitlines()) >= 3):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (broken / "model.safetensors").exists()
+    resumed = subprocess.run([*command, broken], capture_output=True, text=True, check=True).stdout
+    assert any(f"resumed {epoch}" in resumed for epoch in range(1, 6))
+    for name in ("model.safetensors", "history.csv"):
+        assert digest(whole / name) == digest(broken / name)
+
+
+def test_a_damaged_checkpoint_is_said_and_ignored(tmp_path, rng, params, capsys):
+    (tmp_path / "checkpoint.pt").write_bytes(b"half a file")
+    train, valid = data(rng)
+    result = fit(new_model(train), train, valid, params, tmp_path, epochs=1)
+    assert result["resumed_from"] is None
+    assert "checkpoint.pt is not readable" in capsys.readouterr().out
+
+
+def test_a_loss_that_is_no_number_is_an_error(tmp_path, rng, params):
+    train, valid = data(rng)
+    train[0].versions[0][:] = np.inf
+    with pytest.raises(GenreError, match=r"train\.lr: 0\.01 made the loss nan in epoch 1"):
+        fit(new_model(train), train, valid, params, tmp_path)
+
+
+def test_a_device_that_is_not_there(params):
+    if torch.cuda.is_available():
+        pytest.skip("has CUDA")
+    with pytest.raises(GenreError, match=r"train\.device: 'cuda'"):
+        training.hardware("cuda", "auto")
+    assert training.hardware("cpu", "fp32").name == "cpu fp32"
+    assert training.hardware("cpu", "bf16").bf16
+
+
+def sampler(rng, crops, lengths=(300, 200)):
+    tracks = [
+        training.TrainingTrack(0, [np.full((n, 4), 100 * t + v, np.float16) for v, n in enumerate(lengths)], [0.0, 1.5]) for t in range(3)
+    ]
+    return training.Sampler(tracks, 130, SPEC.first_frame, crops), lengths
+
+
+def test_every_window_lies_within_one_version(rng):
+    for crops in (True, False):
+        drawn, lengths = sampler(rng, crops)
+        tracks, versions, rows = drawn.draw(3000, torch.Generator().manual_seed(0))
+        x = drawn.windows(rows)
+        assert x.shape == (3000, 130, 4)
+        expected = (100 * tracks + versions % 2).float()
+        assert (x == expected[:, None, None]).all()
+        assert torch.bincount(tracks).tolist() == [1000] * 3
+        starts = rows - drawn.begin[versions]
+        if crops:
+            assert starts.min() == 0
+            assert starts[versions % 2 == 0].max() == lengths[0] - 130
+            assert len(starts.unique()) > 100
+        else:
+            assert set(starts[versions % 2 == 0].tolist()) == {0, 64}
+
+
+def test_normalisations(rng):
+    tracks = [features(0, rng) for _ in range(4)]
+    x = torch.from_numpy(np.stack([t[:130] for t in tracks])).float()
+    for kind in ("dataset", "track", "window"):
+        fitted = normalisation.fit(kind, tracks, 130)
+        references = torch.stack([fitted.reference(torch.from_numpy(t)) for t in tracks])[:, None]
+        y = fitted.apply(x, references)
+        assert y.shape == x.shape
+        louder = fitted.apply(x + 20, references + (20 if kind == "track" else 0))
+        assert torch.allclose(y, louder, atol=1e-3) == (kind != "dataset")  # a gain moves only the data set's
+    everything = normalisation.fit("dataset", tracks, 130)
+    stacked = np.concatenate(tracks).astype(np.float64)
+    np.testing.assert_allclose(everything.mean, stacked.mean(0), atol=1e-3)
+    np.testing.assert_allclose(everything.deviation, stacked.std(0), rtol=1e-3)
+
+
+def test_track_normalisation_takes_the_equalisation_away(rng):
+    track = features(0, rng).astype(np.float32)
+    fitted = normalisation.fit("track", [track], 130)
+    equalised = track + rng.normal(0, 20, 128).astype(np.float32)
+    before, after = (fitted.apply(torch.from_numpy(t)[None], fitted.reference(torch.from_numpy(t))) for t in (track, equalised))
+    torch.testing.assert_close(before, after, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["cnn", "fnn"])
+@pytest.mark.parametrize("seconds", [0.5, 3, 10])
+def test_every_network_takes_every_window(kind, seconds):
+    hyper = {"cnn": {"width": 4, "blocks": 7, "dropout": 0.0}, "fnn": SMALL["fnn"]}[kind]
+    network = models.build(kind, hyper, n_bins=20, n_genres=7).eval()
+    assert network(torch.randn(3, SPEC.frames(seconds), 20)).shape == (3, 7)
+
+
+def test_the_default_cnn_is_small(params):
+    network = models.build("cnn", params.model.chosen(), n_bins=128, n_genres=10)
+    assert sum(p.numel() for p in network.parameters()) <= 500_000
+
+
+def test_a_model_file_is_the_model(tmp_path, rng):
+    train, valid = data(rng, tracks=2)
+    model = new_model(train)
+    model.temperature, model.info = 1.7, {"data_set": "x"}
+    model.save(tmp_path / "m.safetensors")
+    loaded = inference.load(tmp_path / "m.safetensors")
+    assert (loaded.genres, loaded.spec, loaded.temperature, loaded.info) == (["a", "b", "c"], SPEC, 1.7, {"data_set": "x"})
+    a, b = (m.logits(valid[0].features, [0.0, 3.0]) for m in (model, loaded))
+    torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+    assert b"pickle" not in (tmp_path / "m.safetensors").read_bytes()
+
+
+def test_files_that_are_no_model(tmp_path, rng):
+    with pytest.raises(GenreError, match=r"no such model; `dvc repro train`"):
+        inference.load(tmp_path / "none.safetensors")
+    (tmp_path / "text.safetensors").write_text("x" * 100)
+    with pytest.raises(GenreError, match="not readable as a safetensors model"):
+        inference.load(tmp_path / "text.safetensors")
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(GenreError, match="no model of this project"):
+        inference.load(tmp_path / "other.safetensors")
+    model = new_model(data(rng, tracks=2)[0])
+    model.save(tmp_path / "m.safetensors")
+    raw = (tmp_path / "m.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(raw[: len(raw) // 2])
+    with pytest.raises(GenreError):
+        inference.load(tmp_path / "cut.safetensors")
+    swapped = raw.replace(json.dumps("cnn").encode()[1:-1], b"xnn", 1) if raw.count(b"cnn") else raw
+    (tmp_path / "swapped.safetensors").write_bytes(swapped)
+    with pytest.raises(GenreError):
+        inference.load(tmp_path / "swapped.safetensors")
