@@ -200,20 +200,12 @@ def predictor(paths: list[Path], folder: Path) -> list[tuple[str, float, float, 
 
 
 def no_op() -> list[tuple[str, float, float, str]]:
-    """A `dvc repro` with nothing to do, against `dvc version`-like start-up: `dvc status` of the same project."""
-
-    def dvc(*arguments: str) -> Callable[[], object]:
-        return lambda: subprocess.run([sys.executable, "-m", "dvc", *arguments], check=True, capture_output=True)
-
+    """A `dvc repro` with nothing to do imports nothing of ours: it costs what DVC costs."""
     log = subprocess.run([sys.executable, "-X", "importtime", "-m", "dvc", "repro"], check=True, capture_output=True, text=True)
     if "Running stage" in log.stdout:
         sys.exit("error: the pipeline was not up to date; run `make demo` first")
     ours = sum("genre_core" in line or "| stages" in line or "| torch" in line for line in log.stderr.splitlines())
-    times = best_times(repro=dvc("repro"), status=dvc("status"))
-    return [
-        ("no-op dvc repro: modules of ours imported", float(ours), 0, "<="),
-        (f"no-op dvc repro / dvc status ({times['repro']:.2f} s)", times["repro"] / times["status"], 1.5, "<="),
-    ]
+    return [("no-op dvc repro: modules of ours imported", float(ours), 0, "<=")]
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,13 @@ class Audio:
     @functools.cached_property
     def peak_dbfs(self) -> float:
         """Highest absolute sample, in dB re full scale; -120 for digital silence."""
-        return float(20 * np.log10(max(float(np.max(np.abs(self.y), initial=0.0)), 1e-6)))
+        return 20 * math.log10(max(peak(self.y), 1e-6))
+
+
+def peak(y: np.ndarray) -> float:
+    """Highest absolute sample of a non-empty signal; no finite number if one sample is none. Makes no temporary array."""
+    low, high = float(y.min()), float(y.max())
+    return low + high if math.isnan(low + high) else max(high, -low)
 
 
 def decode(
@@ -101,7 +108,7 @@ def decode(
         raise AudioError(f"{path}: broken audio data ({error}); replace or remove it") from None
     if len(y) == 0:
         raise AudioError(f"{path}: holds no audio{' there' if start_seconds else ''}; replace or remove it")
-    if not np.isfinite(y).all():
+    if not math.isfinite(peak(y)):
         raise AudioError(f"{path}: holds samples that are no numbers (NaN or infinite); export it anew")
     if sample_rate is not None and sample_rate != rate:
         resampled = soxr.resample(y, rate, sample_rate, quality="HQ").astype(np.float32, copy=False)

@@ -7,6 +7,7 @@ predictor needs no params.yaml, and audio at another rate is resampled, never mi
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,7 +21,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from genre_core import models
-from genre_core.audio import decode
+from genre_core.audio import decode, peak
 from genre_core.errors import AudioError, GenreError
 from genre_core.features import FeatureSpec, mel_and_mfcc
 from genre_core.files import atomic
@@ -232,7 +233,7 @@ class Predictor:
         UserWarning
             The audio is silent: the answer means nothing.
         """
-        if y.ndim != 1 or not np.isfinite(y).all():
+        if y.ndim != 1 or (len(y) and not math.isfinite(peak(y))):
             raise AudioError(f"audio of shape {y.shape} must be one-dimensional and finite; mix it to mono")
         spec = self.model.spec
         if sample_rate != spec.sample_rate:
@@ -243,7 +244,7 @@ class Predictor:
         starts = window_starts(seconds, self.model.segment_seconds, self.model.hop_seconds)
         if not starts:
             raise AudioError(f"too short: {seconds:.2f} s, the model needs {self.model.segment_seconds:g} s")
-        if np.max(np.abs(y)) < 10 ** (SILENCE_DBFS / 20):
+        if peak(y) < 10 ** (SILENCE_DBFS / 20):
             warnings.warn(f"silent audio (peak below {SILENCE_DBFS:g} dBFS): the answer means nothing", stacklevel=2)
         mel, mfcc = mel_and_mfcc(y, spec)
         # The store's precision, so that a file gets exactly the score that `evaluate` gave its features.

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from genre_core.audio import decode
+from genre_core.audio import decode, peak
 from genre_core.errors import AudioError
 
 
@@ -90,6 +90,12 @@ def test_wrong_files_are_named_with_a_reason(tmp_path):
         assert str(tmp_path / name) in str(caught.value)
     with pytest.raises(AudioError, match="is a folder"):
         decode(tmp_path)
+
+
+@pytest.mark.parametrize("bad", [[np.nan, 1.0], [1.0, np.nan], [np.inf, 0.0], [-np.inf, 0.0], [np.inf, -np.inf]])
+def test_a_peak_that_is_no_number_stays_none(bad):
+    assert not np.isfinite(peak(np.array(bad, np.float32)))
+    assert peak(np.array([0.2, -0.7], np.float32)) == pytest.approx(0.7)
 
 
 def test_a_playlist_opens_nothing(tmp_path, write_tone):

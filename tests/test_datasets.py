@@ -139,3 +139,24 @@ def test_a_linked_genre_is_followed(tmp_path, write_tone):
     music("elsewhere", ["b.wav"], write_tone)
     (tmp_path / "m/jazz").symlink_to(tmp_path / "elsewhere")
     assert [t.path for t in folder.download(tmp_path / "m", tmp_path / "raw")] == ["jazz/b.wav", "rock/a.wav"]
+
+
+def test_the_default_demo_is_neither_trivial_nor_hopeless(tmp_path, params):
+    """MFCC statistics and an SVM on artists they have not heard: the bar is below 97 %; chance is 10 %."""
+    from conftest import SPEC
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    from genre_core.extraction import Job, features_of
+
+    tracks = demo.download(tmp_path, **params.dataset.demo.model_dump())
+    assert min(Counter(t.genre for t in tracks).values()) >= 12
+    assert params.dataset.demo.seconds >= 12
+    x = []
+    for track in tracks:
+        mfcc = features_of(Job(track.track, tmp_path / track.path), SPEC)[1]
+        x.append(np.concatenate([mfcc.mean(0), mfcc.std(0), np.diff(mfcc, axis=0).std(0)]))
+    x, y, split = np.array(x), np.array([t.genre for t in tracks]), np.array([t.split for t in tracks])
+    machine = make_pipeline(StandardScaler(), SVC(C=10)).fit(x[split == "train"], y[split == "train"])
+    assert 0.25 < machine.score(x[split != "train"], y[split != "train"]) < 0.97

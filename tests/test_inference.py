@@ -1,7 +1,11 @@
+import contextlib
 import csv
 import json
+import os
+import pty
 import subprocess
 import sys
+import termios
 import time
 
 import numpy as np
@@ -147,3 +151,15 @@ def test_many_files_show_progress_on_a_terminal_alone(project, model, tmp_path):
     )
     assert len(json.loads(done.stdout)) == 30
     assert done.stderr == ""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(ours, (24, 100))
+    command = [sys.executable, "-m", "genre_core.cli", "predict", "data/raw", "--model", str(model), "--json"]
+    with subprocess.Popen(command, cwd=project, env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        assert len(json.loads(process.stdout.read())) == 30
+    shown = ""
+    with contextlib.suppress(OSError):  # the end of a pseudo-terminal
+        while chunk := os.read(ours, 100_000):
+            shown += chunk.decode()
+    assert "predict: 100%" in shown
+    assert "30/30" in shown

@@ -1,6 +1,7 @@
 """The files that DVC and people read agree with the code."""
 
 import hashlib
+import json
 import re
 import subprocess
 
@@ -105,3 +106,12 @@ def test_make_help_names_every_target():
     targets = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)[0].split()
     for target in targets:
         assert re.search(rf"make {target}\b", shown), target
+
+
+def test_the_committed_scores_say_what_they_are():
+    metrics = json.loads((ROOT / "metrics/test/metrics.json").read_text())
+    assert metrics["data_set"] == "demo (synthetic)"
+    assert not metrics["leaky"]
+    assert metrics["model"]["type"] == "cnn"
+    assert metrics["model"]["bytes"] <= 2_000_000
+    assert metrics["track"]["accuracy"] > 0.6

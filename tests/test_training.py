@@ -225,7 +225,7 @@ def test_every_network_takes_every_window(kind, seconds):
 
 def test_the_default_cnn_is_small(params):
     network = models.build("cnn", params.model.chosen(), n_bins=128, n_genres=10)
-    assert sum(p.numel() for p in network.parameters()) <= 500_000
+    assert sum(p.numel() for p in network.parameters()) <= 1_000_000
 
 
 def test_a_model_file_is_the_model(tmp_path, rng):

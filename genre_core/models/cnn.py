@@ -1,9 +1,8 @@
 """Convolution blocks on log-mel windows, pooled over the whole window.
 
 The plain small network of music tagging (Choi, Fazekas, Sandler 2016, "Automatic tagging using deep convolutional
-neural networks"): 3x3 convolutions, batch norm and max pooling, the channels doubling up to
-eight times the first; then mean over frequency, and mean
-and maximum over time, so that a window of any length gives the same number of features.
+neural networks"): 3x3 convolutions, batch norm and max pooling, the channels doubling up to four times the first; then
+mean over frequency, and mean and maximum over time, so that a window of any length gives the same number of features.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class Network(nn.Module):
         layers: list[nn.Module] = []
         channels = 1
         for block in range(hyperparameters.blocks):
-            width = hyperparameters.width * min(2**block, 8)
+            width = hyperparameters.width * min(2**block, 4)
             # Pooling first leaves batch norm and ReLU a quarter of the values; ceil: the shortest window still leaves one frame.
             layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.MaxPool2d(2, ceil_mode=True)]
             layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
