@@ -92,6 +92,14 @@ def test_wrong_files_are_named_with_a_reason(tmp_path):
         decode(tmp_path)
 
 
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "PCM_U8", "FLOAT"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_samples_are_libsndfile_s(tmp_path, rng, subtype, channels):
+    soundfile.write(tmp_path / "a.wav", np.clip(rng.normal(0, 0.5, (3000, channels)), -1, 1), 8000, subtype=subtype)
+    expected = soundfile.read(tmp_path / "a.wav", dtype="float32", always_2d=True)[0].mean(axis=1)
+    np.testing.assert_array_equal(decode(tmp_path / "a.wav").y, expected)
+
+
 @pytest.mark.parametrize("bad", [[np.nan, 1.0], [1.0, np.nan], [np.inf, 0.0], [-np.inf, 0.0], [np.inf, -np.inf]])
 def test_a_peak_that_is_no_number_stays_none(bad):
     assert not np.isfinite(peak(np.array(bad, np.float32)))
