@@ -6,7 +6,7 @@ export DVC_NO_ANALYTICS := 1
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench lock clean
+.PHONY: help demo gtzan test lint bench lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,10 @@ $(READY): requirements.lock pyproject.toml
 
 demo: $(READY) ## run the whole pipeline on the synthesised demo data set, offline, and show what came out
 	dvc repro
+	@python -m stages.summary
+
+gtzan: $(READY) ## run the pipeline on GTZAN, its fault-filtered split; GTZAN=/path/to/copy names a local one
+	dvc exp run -S dataset.name=gtzan -S dataset.gtzan.path=$(GTZAN) -S segment.protocol=official -S external.online=true
 	@python -m stages.summary
 
 test: $(READY) lint ## lint, type-check and test

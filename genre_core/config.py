@@ -64,11 +64,19 @@ class Folder(Section):
     path: str = Field(min_length=1)
 
 
+class Gtzan(Section):
+    """GTZAN, from a local copy or a mirror."""
+
+    path: str
+    partial: bool
+
+
 class Dataset(Section):
     """Where the music comes from."""
 
-    name: Literal["demo", "folder"]
+    name: Literal["demo", "gtzan", "folder"]
     demo: Demo
+    gtzan: Gtzan
     folder: Folder
 
 

@@ -17,7 +17,7 @@ COPIES = Path("data/features/copies.csv")
 MODEL = Path("data/model/model.safetensors")
 EXTERNAL = Path("data/external")
 CHECKPOINTS = Path(".checkpoints")
-DOWNLOADS = Path(".cache/external")
+DOWNLOADS = Path(".cache")  # outside of what DVC deletes before a run
 METRICS = Path("metrics")
 
 

@@ -3,7 +3,7 @@
 import shutil
 
 from genre_core import config
-from stages import RAW, run
+from stages import DOWNLOADS, RAW, run
 
 
 def main() -> str:
@@ -13,6 +13,10 @@ def main() -> str:
         from genre_core.datasets import demo
 
         tracks = demo.download(RAW, **params.dataset.demo.model_dump(), workers=params.workers)
+    elif params.dataset.name == "gtzan":
+        from genre_core.datasets import gtzan
+
+        tracks = gtzan.download(RAW, **params.dataset.gtzan.model_dump(), downloads=DOWNLOADS / "gtzan")
     else:
         from genre_core.datasets import folder
 

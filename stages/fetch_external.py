@@ -12,7 +12,7 @@ def main() -> str:
     params = config.load().external
     shutil.rmtree(EXTERNAL, ignore_errors=True)
     limits = external.Limits(params.max_megabytes, params.max_minutes)
-    clips = external.fetch(params.list, EXTERNAL, online=params.online, limits=limits, downloads=DOWNLOADS)
+    clips = external.fetch(params.list, EXTERNAL, online=params.online, limits=limits, downloads=DOWNLOADS / "external")
     counts = Counter(clip.status for clip in clips)
     for clip in clips:
         if clip.status == "failed":

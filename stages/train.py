@@ -55,7 +55,8 @@ def main() -> str:
         normalisation.fit(params.features.normalise, (t.versions[0] for t in train), frames),
     )
     leak = {key: described.split[key] for key in ("protocol", "folds", "fold", "leaky", "crossing_tracks", "crossing_artists")}
-    data_set = {"data_set": params.dataset.name + (" (synthetic)" if params.dataset.name == "demo" else ""), **leak}
+    notes = {"demo": " (synthetic)", "gtzan": f" ({len(described.tracks)} of 1000 tracks)"}
+    data_set = {"data_set": params.dataset.name + notes.get(params.dataset.name, ""), **leak}
     checkpoint = CHECKPOINTS / f"{_key(params)}.pt"
     result = training.fit(
         model,

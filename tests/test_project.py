@@ -56,7 +56,10 @@ def test_each_stage_is_one_script():
 
 def test_every_parameter_belongs_to_a_stage():
     used = {p for stage in PIPELINE["stages"].values() for p in stage["params"]}
-    expand = {"dataset.${dataset.name}": ["dataset.demo", "dataset.folder"], "model.${model.type}": ["model.cnn", "model.fnn"]}
+    expand = {
+        "dataset.${dataset.name}": ["dataset.demo", "dataset.gtzan", "dataset.folder"],
+        "model.${model.type}": ["model.cnn", "model.fnn"],
+    }
     used |= {p for key, values in expand.items() if key in used for p in values}
     unused = [key for key, _ in leaves(PARAMS) if not any(key == p or key.startswith(p + ".") for p in used)]
     assert unused == ["workers"]  # results do not depend on it
