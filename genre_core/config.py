@@ -205,6 +205,8 @@ class External(Section):
     online: bool
     max_megabytes: float = Field(gt=0, le=10_000)
     max_minutes: float = Field(gt=0, le=24 * 60)
+    cookies_file: str
+    cookies_from_browser: str
 
 
 class Params(Section):

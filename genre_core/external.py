@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from genre_core.errors import AudioError, GenreError
 from genre_core.files import atomic, read_csv, write_csv
 
 MANIFEST = "manifest.csv"
-_OFFLINE_AFTER = 3  # consecutive network failures after which the rest is not tried
+_OFFLINE_AFTER = 3  # clips in a row without network, or sent away, after which the rest is not tried
 
 
 @dataclass(frozen=True)
@@ -56,18 +57,34 @@ class Clip:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a download may cost."""
+    """What a download may cost, and how it is asked for.
+
+    Attributes
+    ----------
+    megabytes, minutes : float
+        Of one recording.
+    cookies_file, cookies_from_browser : str
+        yt-dlp's own options ``--cookies`` and ``--cookies-from-browser``; empty: none.
+    backoff_s : float
+        Wait before the second try; doubled each time.
+    deadline_s : float
+        For one recording.
+    """
 
     megabytes: float
     minutes: float
+    cookies_file: str = ""
+    cookies_from_browser: str = ""
+    backoff_s: float = 2.0
+    deadline_s: float = 900.0
 
 
 class UnavailableError(Exception):
-    """A clip that can not be had; `network` when the network itself seems to be gone."""
+    """A clip that can not be had; `stop` when others will fare alike: no network, or a site that sends us away."""
 
-    def __init__(self, reason: str, *, network: bool = False) -> None:
+    def __init__(self, reason: str, *, stop: bool = False) -> None:
         super().__init__(reason)
-        self.network = network
+        self.stop = stop
 
 
 def read_list(path: str | Path) -> list[Clip]:
@@ -135,17 +152,17 @@ def fetch(listed: str | Path, out: str | Path, *, online: bool, limits: Limits, 
                 done.append(replace(clip, status="skipped", reason="external.online is false"))
                 continue
             elif failures >= _OFFLINE_AFTER:
-                raise UnavailableError(f"not tried: {failures} clips before it found no network", network=True)
+                raise UnavailableError(f"not tried: {failures} clips before it met no network, or were sent away", stop=True)
             else:
                 source = download(clip.url, Path(downloads), limits)
             target = f"clips/{clip.clip}.flac"
-            audio = decode(source, start_seconds=clip.start_seconds, seconds=clip.seconds or None)
+            audio = decode(source, start_seconds=clip.start_seconds, seconds=clip.seconds or None, max_seconds=limits.minutes * 60)
             with atomic(out / target) as part:
                 soundfile.write(part, audio.y, audio.sample_rate, format="FLAC", subtype="PCM_16")
             done.append(replace(clip, status="ok", path=target))
             failures = 0
         except (UnavailableError, AudioError) as error:
-            failures = failures + 1 if isinstance(error, UnavailableError) and error.network else 0
+            failures = failures + 1 if isinstance(error, UnavailableError) and error.stop else 0
             done.append(replace(clip, status="failed", reason=" ".join(str(error).split())))
     write_csv(out / MANIFEST, [f.name for f in fields(Clip)], map(asdict, done))
     return done
@@ -156,6 +173,30 @@ def read_manifest(folder: str | Path) -> list[Clip]:
     names = [f.name for f in fields(Clip)]
     rows: Iterable[dict[str, Any]] = read_csv(Path(folder) / MANIFEST, names)
     return [Clip(**{**row, "start_seconds": float(row["start_seconds"]), "seconds": float(row["seconds"])}) for row in rows]
+
+
+def advice(reason: str, version: str) -> tuple[str, bool]:
+    """What an error of yt-dlp means for people, and whether the next clip will fare alike.
+
+    Parameters
+    ----------
+    reason : str
+        yt-dlp's message.
+    version : str
+        yt-dlp's.
+    """
+    lower = reason.lower().replace("\u2019", "'")
+    if "not a bot" in lower or "sign in to confirm" in lower:
+        return "the site wants a login (give yt-dlp cookies: external.cookies_from_browser or external.cookies_file)", True
+    if "429" in lower or "too many requests" in lower or "rate-limit" in lower:
+        return "too many requests (wait an hour, then `dvc repro -f fetch_external`; what was fetched is kept)", True
+    if any(sign in lower for sign in ("resolve", "connection refused", "unreachable", "failed to establish", "getaddrinfo", "timed out")):
+        return "no network, or the server does not answer", True
+    if any(
+        sign in lower for sign in ("video unavailable", "private video", "removed", "terminated", "404", "410", "not available in your")
+    ):
+        return "gone (replace or remove its row)", False
+    return f"yt-dlp {version} could not (it ages fast: `pip install --upgrade yt-dlp` upgrades it alone)", False
 
 
 class _Messages:
@@ -185,6 +226,7 @@ def download(url: str, folder: Path, limits: Limits) -> Path:
 
     folder.mkdir(parents=True, exist_ok=True)
     messages = _Messages()
+    deadline = time.monotonic() + limits.deadline_s
     bytes_allowed = int(limits.megabytes * 1e6)
 
     def refuse(info: dict[str, Any], *, incomplete: bool) -> str | None:
@@ -197,6 +239,11 @@ def download(url: str, folder: Path, limits: Limits) -> Path:
     def watch(progress: dict[str, Any]) -> None:
         if (progress.get("downloaded_bytes") or 0) > bytes_allowed:
             raise UnavailableError(f"larger than external.max_megabytes, {limits.megabytes:g}")
+        if time.monotonic() > deadline:
+            raise UnavailableError(f"not done after {limits.deadline_s:g} s")
+
+    def wait_s(n: int) -> float:
+        return min(60.0, limits.backoff_s * 2.0**n)
 
     with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as temporary:
         options: dict[str, Any] = {
@@ -210,6 +257,9 @@ def download(url: str, folder: Path, limits: Limits) -> Path:
             "retries": 3,
             "extractor_retries": 2,
             "fragment_retries": 3,
+            "retry_sleep_functions": {"http": wait_s, "extractor": wait_s, "fragment": wait_s},
+            "cookiefile": limits.cookies_file or None,
+            "cookiesfrombrowser": (limits.cookies_from_browser,) if limits.cookies_from_browser else None,
             "socket_timeout": 20,
             "quiet": True,
             "no_warnings": True,
@@ -224,11 +274,8 @@ def download(url: str, folder: Path, limits: Limits) -> Path:
             raise
         except DownloadError as error:
             reason = re.sub(r"^ERROR:\s*|\x1b\[[0-9;]*m", "", str(error))
-            network = any(
-                sign in reason
-                for sign in ("resolve", "Connection refused", "unreachable", "Failed to establish", "getaddrinfo", "timed out")
-            )
-            raise UnavailableError(f"{reason} (yt-dlp {version}; when it is old: pip install --upgrade yt-dlp)", network=network) from None
+            what, stop = advice(reason, version)
+            raise UnavailableError(f"{what}: {reason}", stop=stop) from None
         got = [path for path in Path(temporary).iterdir() if path.suffix != ".part"]
         if not got:
             raise UnavailableError(f"not downloaded: {messages.last}")

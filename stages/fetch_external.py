@@ -11,7 +11,7 @@ from stages import DOWNLOADS, EXTERNAL, run
 def main() -> str:
     params = config.load().external
     shutil.rmtree(EXTERNAL, ignore_errors=True)
-    limits = external.Limits(params.max_megabytes, params.max_minutes)
+    limits = external.Limits(params.max_megabytes, params.max_minutes, params.cookies_file, params.cookies_from_browser)
     clips = external.fetch(params.list, EXTERNAL, online=params.online, limits=limits, downloads=DOWNLOADS / "external")
     counts = Counter(clip.status for clip in clips)
     for clip in clips:

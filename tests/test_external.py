@@ -1,15 +1,19 @@
+import contextlib
 import json
 import threading
+import time
+from collections import Counter
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import servers
 from conftest import copy_project, run, set_params
 
 from genre_core import external
 from genre_core.errors import GenreError
 
-LIMITS = external.Limits(megabytes=5, minutes=1)
+LIMITS = external.Limits(megabytes=5, minutes=1, backoff_s=0.01, deadline_s=20)
 
 
 @pytest.fixture
@@ -80,14 +84,71 @@ def test_what_can_not_be_had_is_named_and_the_rest_goes_on(tmp_path, write_tone,
         "Good": "ok",
     }
     assert "404" in clips["Missing"].reason
-    assert "yt-dlp 20" in clips["Missing"].reason
-    assert "pip install --upgrade yt-dlp" in clips["Missing"].reason
+    assert "gone (replace or remove its row)" in clips["Missing"].reason
+    assert "yt-dlp 20" in clips["Page"].reason
+    assert "pip install --upgrade yt-dlp" in clips["Page"].reason
     assert "max-filesize" in clips["Big"].reason or "max_megabytes" in clips["Big"].reason
     assert "Unsupported URL" in clips["Page"].reason
     assert "No such file" in clips["Gone"].reason
     assert "no audio there" in clips["Beyond"].reason
     assert all("\n" not in c.reason for c in clips.values())
     assert not [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]  # nothing half-fetched is kept
+
+
+def test_endless_too_long_and_busy_ones_end(tmp_path, write_tone):
+    def audio(handler):  # a stream without a length
+        handler.head(200, Content_Type="audio/mpeg")
+        with contextlib.suppress(OSError):
+            for _ in range(100_000):
+                handler.wfile.write(b"\xff\xfb\x90\x00" * 16384)
+
+    began = time.monotonic()
+    song = write_tone("long.wav", seconds=90, sample_rate=8000)
+    with servers.serve(audio) as endless, servers.serve(servers.status(429)) as busy, servers.serve(servers.status(410)) as gone:
+        rows = [f"{s.url.replace('genres.tar.gz', 'a.mp3')},,rock,{n},," for s, n in ((endless, "Endless"), (busy, "Busy"), (gone, "Gone"))]
+        clips = {c.title: c for c in fetch(listed(tmp_path, *rows, f",{song.name},rock,Long,,", f",{song.name},rock,Part,80,5"), tmp_path)}
+    assert time.monotonic() - began < 60
+    assert "larger than external.max_megabytes" in clips["Endless"].reason
+    assert "wait an hour" in clips["Busy"].reason
+    assert "gone" in clips["Gone"].reason
+    assert "longer than 1 minutes" in clips["Long"].reason
+    assert clips["Part"].status == "ok"
+
+
+def test_a_name_that_climbs_stays_inside(tmp_path, write_tone):
+    body = write_tone("song.wav").read_bytes()
+
+    def climbing(handler):
+        handler.head(
+            200, Content_Length=len(body), Content_Type="audio/wav", Content_Disposition='attachment; filename="../../../evil.wav"'
+        )
+        handler.wfile.write(body)
+
+    with servers.serve(climbing) as server:
+        url = server.url.replace("genres.tar.gz", "..%2F..%2Fevil.wav")
+        clips = fetch(listed(tmp_path, f"{url},,rock,../../evil,,"), tmp_path)
+    assert [c.status for c in clips] == ["ok"]
+    assert clips[0].path == "clips/001-evil.flac"
+    inside = {"list.csv", "song.wav", "out", "cache"}
+    assert {p.name for p in tmp_path.iterdir()} == inside
+    assert [p.suffix for p in (tmp_path / "cache").iterdir()] == [".wav"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "words", "stop"),
+    [
+        ("[youtube] x: Sign in to confirm you\u2019re not a bot. Use --cookies-from-browser or --cookies", "wants a login", True),
+        ("[youtube] x: Unable to download API page: HTTP Error 429: Too Many Requests", "wait an hour", True),
+        ("[youtube] x: Video unavailable. This video has been removed by the uploader", "gone", False),
+        ("[youtube] x: Private video. Sign in if you've been granted access to this video", "gone", False),
+        ("[youtube] x: Unable to extract player response; please report this issue", "pip install --upgrade yt-dlp", False),
+        ("Unable to download webpage: Failed to resolve 'www.youtube.com'", "no network", True),
+    ],
+)
+def test_what_yt_dlp_says_is_told_apart(reason, words, stop):
+    said, others_too = external.advice(reason, "2026.1.1")
+    assert words in said
+    assert others_too == stop
 
 
 def test_no_network_is_noticed_after_three(tmp_path, server):
@@ -128,7 +189,9 @@ def test_the_committed_list_is_valid():
     from closure import ROOT
 
     clips = external.read_list(ROOT / "data/external.csv")
-    assert len(clips) >= 4
+    assert set(Counter(c.genre for c in clips).values()) == {3}
+    assert len(clips) >= 30
+    assert len({c.url for c in clips}) == len(clips)
     assert all(c.url.startswith("https://www.youtube.com/watch?v=") for c in clips)
 
 
