@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ AUDIO_SUFFIXES = frozenset(
     f".{suffix}"
     for suffix in (
         *("wav", "flac", "ogg", "oga", "opus", "mp3", "m4a", "mp4", "aac", "wma", "aif", "aiff", "aifc"),
-        *("au", "snd", "caf", "webm", "mka", "w64", "ac3"),
+        *("au", "snd", "caf", "webm", "mka", "mkv", "mov", "w64", "rf64", "wave", "ac3", "mp2", "m4b"),
+        *("wv", "ape", "tta", "mpc", "spx", "dsf", "amr", "3gp"),
     )
 )
 MAX_SECONDS = 3 * 3600.0  # a longer file is no track; a wrong header must not fill the memory
@@ -90,21 +92,22 @@ def decode(
     """
     path = Path(path)
     try:
-        if path.is_dir():
-            raise AudioError(f"{path}: is a folder, not an audio file")
-        if path.stat().st_size == 0:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would block for ever
+            raise AudioError(f"{path}: is a {'folder' if stat.S_ISDIR(status.st_mode) else 'pipe or device'}, not an audio file")
+        if status.st_size == 0:
             raise AudioError(f"{path}: empty file; replace or remove it")
     except OSError as error:
         raise AudioError(f"{path}: cannot be opened: {error.strerror}") from None
     try:
         blocks, rate, channels = _open_soundfile(path)
-    except soundfile.LibsndfileError as first:
+    except (soundfile.SoundFileError, TypeError, ValueError, OSError) as first:  # TypeError: a headerless .raw
         blocks, rate, channels = _open_av(path, str(first))
     try:
         y = _gather(blocks, round(start_seconds * rate), None if seconds is None else round(seconds * rate), round(max_seconds * rate))
     except OverflowError:
         raise AudioError(f"{path}: longer than {max_seconds / 60:g} minutes; cut it, or give a start and a length") from None
-    except soundfile.LibsndfileError as error:
+    except soundfile.SoundFileError as error:
         raise AudioError(f"{path}: broken audio data ({error}); replace or remove it") from None
     if len(y) == 0:
         raise AudioError(f"{path}: holds no audio{' there' if start_seconds else ''}; replace or remove it")
@@ -153,12 +156,15 @@ def _open_av(path: Path, why_not_soundfile: str) -> tuple[Iterator[np.ndarray], 
     import av  # slow to import, and most files never need it
 
     # A file object and no nested protocols: a file's name or a playlist's content must not make FFmpeg open anything else.
-    handle = path.open("rb")
     try:
-        container = av.open(handle, mode="r", options={"protocol_whitelist": "none"})
+        handle = path.open("rb")
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be opened: {error.strerror}") from None
+    try:
+        container = av.open(handle, mode="r", options={"protocol_whitelist": "none"}, metadata_errors="replace")
         stream = container.streams.audio[0]
         rate, channels = int(stream.rate), int(stream.channels)
-    except (av.FFmpegError, IndexError, ValueError, TypeError) as error:
+    except (av.FFmpegError, IndexError, ValueError, TypeError, AttributeError) as error:  # AttributeError: no codec for the stream
         handle.close()
         reason = "no audio stream" if isinstance(error, IndexError) else (getattr(error, "strerror", None) or str(error))
         raise AudioError(f"{path}: not audio that can be decoded ({reason}; {why_not_soundfile}); replace or remove it") from None
@@ -170,7 +176,7 @@ def _open_av(path: Path, why_not_soundfile: str) -> tuple[Iterator[np.ndarray], 
                 for frame in container.decode(stream):
                     for part in resampler.resample(frame):
                         yield part.to_ndarray().mean(axis=0)  # (channels, n) -> (n,)
-        except av.FFmpegError as error:
-            raise AudioError(f"{path}: broken audio data ({error.strerror}); replace or remove it") from None
+        except (av.FFmpegError, ValueError) as error:
+            raise AudioError(f"{path}: broken audio data ({error}); replace or remove it") from None
 
     return blocks(), rate, channels

@@ -63,7 +63,7 @@ def write_copies(path: str | Path, copies: Iterable[Copy]) -> None:
 def read_copies(path: str | Path) -> dict[str, list[Copy]]:
     """Read copies.csv: the copies of each track."""
     found: dict[str, list[Copy]] = {}
-    for row in read_csv(path, [f.name for f in fields(Copy)]):
+    for row in read_csv(path, [f.name for f in fields(Copy)], strip=False):
         copy = Copy(row["copy"], row["track"], float(row["pitch_semitones"]), float(row["tempo_rate"]))
         found.setdefault(copy.track, []).append(copy)
     return found

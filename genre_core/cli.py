@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genre_core import __version__
-from genre_core.errors import GenreError
+from genre_core.errors import GenreError, SilenceWarning, one_line
 
 if TYPE_CHECKING:
     from genre_core.inference import Prediction, Predictor
@@ -78,6 +78,7 @@ def _predict(chosen: argparse.Namespace) -> int:
             return str(error)
 
     done = []
+    warnings.simplefilter("always", SilenceWarning)
     warnings.showwarning = lambda message, *rest, **more: tqdm.write(f"warning: {message}", file=sys.stderr)
     # Threads, not processes: decoding, FFT and convolution release the interpreter's lock, and one model serves all.
     with ThreadPoolExecutor(cores()) as pool:
@@ -89,7 +90,7 @@ def _predict(chosen: argparse.Namespace) -> int:
             done.append((file, result))
             if not chosen.json:
                 top = list(result.probabilities.items())[: chosen.top]
-                tqdm.write(f"{file}: " + ", ".join(f"{genre} {p:.2f}" for genre, p in top), file=sys.stdout)
+                tqdm.write(f"{one_line(file)}: " + ", ".join(f"{genre} {p:.2f}" for genre, p in top), file=sys.stdout)
     if chosen.json:
         json.dump([_as_json(file, result, chosen) for file, result in done], sys.stdout, indent=2, ensure_ascii=False)
         print()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from genre_core.errors import GenreError
 
@@ -20,6 +20,13 @@ class Section(BaseModel):
     """A section of params.yaml: frozen, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_as_number(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation in (int, float):
+            raise ValueError(f"{str(value).lower()} is not allowed: give a number")
+        return value
 
 
 class Range(Section):
@@ -102,7 +109,7 @@ class Features(Section):
     """Log-mel spectrograms and MFCC."""
 
     sample_rate: int = Field(ge=8000, le=48000)
-    n_fft: int = Field(ge=256, le=16384)
+    n_fft: int = Field(ge=256, le=16384, multiple_of=2)
     hop_length: int = Field(ge=64, le=8192)
     n_mels: int = Field(ge=16, le=256)
     n_mfcc: int = Field(ge=4, le=128)
@@ -225,6 +232,11 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _windows_fit(self) -> Params:
+        if self.segment.seconds * self.features.sample_rate / self.features.hop_length < 2:
+            raise ValueError(
+                f"segment.seconds {self.segment.seconds:g} is shorter than 3 frames of features.hop_length {self.features.hop_length} "
+                f"samples: at least {2 * self.features.hop_length / self.features.sample_rate:.2g}"
+            )
         if self.dataset.name == "demo" and self.segment.seconds > self.dataset.demo.seconds:
             raise ValueError(
                 f"segment.seconds {self.segment.seconds:g} is longer than the demo's tracks: "
@@ -241,20 +253,20 @@ def architectures() -> tuple[str, ...]:
     return tuple(sorted(m.name for m in pkgutil.iter_modules([str(Path(__file__).parent / "models")])))
 
 
-def parse(section: type[S], values: object, where: str) -> S:
+def parse(section: type[S], values: object, where: str, prefix: str = "") -> S:
     """Validate `values` as a `section`.
 
     Raises
     ------
     GenreError
-        One message with every offending key, its value and what is allowed. `where` names the file or section.
+        One message with every offending key, its value and what is allowed. `where` names the file, `prefix` goes before each key.
     """
     try:
         return section.model_validate(values)
     except ValidationError as error:
         lines = []
         for problem in error.errors():
-            key = ".".join(str(part) for part in problem["loc"]) or "(the whole)"
+            key = prefix + (".".join(str(part) for part in problem["loc"]) or "(the whole)")
             if problem["type"] == "extra_forbidden":
                 lines.append(f"{key}: unknown key (value {problem['input']!r}); allowed here: {_siblings(section, problem['loc'])}")
             elif problem["type"] == "missing":

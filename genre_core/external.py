@@ -101,7 +101,7 @@ def read_list(path: str | Path) -> list[Clip]:
         url, file = row.get("url", ""), row.get("file", "")
         if bool(url) == bool(file):
             raise GenreError(f"{where}: give either url or file")
-        if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
+        if url and not _is_web_address(url):
             raise GenreError(f"{where}: {url!r} is no http or https address; local audio goes in the column file")
         if not row["genre"]:
             raise GenreError(f"{where}: no genre")
@@ -117,6 +117,15 @@ def read_list(path: str | Path) -> list[Clip]:
         name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40]
         clips.append(Clip(f"{number:03d}-{name}", url, file, row["genre"], title, times[0], times[1]))
     return clips
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        usable = parts.port is None or parts.port > 0
+        return usable and parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"\s", url)
+    except ValueError:
+        return False
 
 
 def fetch(listed: str | Path, out: str | Path, *, online: bool, limits: Limits, downloads: str | Path) -> list[Clip]:
@@ -156,7 +165,12 @@ def fetch(listed: str | Path, out: str | Path, *, online: bool, limits: Limits, 
             else:
                 source = download(clip.url, Path(downloads), limits)
             target = f"clips/{clip.clip}.flac"
-            audio = decode(source, start_seconds=clip.start_seconds, seconds=clip.seconds or None, max_seconds=limits.minutes * 60)
+            try:
+                audio = decode(source, start_seconds=clip.start_seconds, seconds=clip.seconds or None, max_seconds=limits.minutes * 60)
+            except AudioError:
+                if clip.url:  # not kept: it may be mended where it came from
+                    source.unlink(missing_ok=True)
+                raise
             with atomic(out / target) as part:
                 soundfile.write(part, audio.y, audio.sample_rate, format="FLAC", subtype="PCM_16")
             done.append(replace(clip, status="ok", path=target))
@@ -171,7 +185,7 @@ def fetch(listed: str | Path, out: str | Path, *, online: bool, limits: Limits, 
 def read_manifest(folder: str | Path) -> list[Clip]:
     """Read the manifest that `fetch` wrote."""
     names = [f.name for f in fields(Clip)]
-    rows: Iterable[dict[str, Any]] = read_csv(Path(folder) / MANIFEST, names)
+    rows: Iterable[dict[str, Any]] = read_csv(Path(folder) / MANIFEST, names, strip=False)
     return [Clip(**{**row, "start_seconds": float(row["start_seconds"]), "seconds": float(row["seconds"])}) for row in rows]
 
 
@@ -276,6 +290,8 @@ def download(url: str, folder: Path, limits: Limits) -> Path:
             reason = re.sub(r"^ERROR:\s*|\x1b\[[0-9;]*m", "", str(error))
             what, stop = advice(reason, version)
             raise UnavailableError(f"{what}: {reason}", stop=stop) from None
+        except Exception as error:  # yt-dlp and what it uses raise many kinds; one clip must not cost the others
+            raise UnavailableError(f"yt-dlp {version} failed: {type(error).__name__}: {error}") from None
         got = [path for path in Path(temporary).iterdir() if path.suffix != ".part"]
         if not got:
             raise UnavailableError(f"not downloaded: {messages.last}")

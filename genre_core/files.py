@@ -57,8 +57,9 @@ def write_csv(path: str | Path, columns: Iterable[str], rows: Iterable[Mapping[s
         writer.writerows(rows)
 
 
-def read_csv(path: str | Path, columns: Iterable[str] = (), *, comments: bool = False) -> list[dict[str, str]]:
-    """Read a CSV file with a header; cells are stripped, absent ones empty; with `comments`, lines after ``#`` are left out.
+def read_csv(path: str | Path, columns: Iterable[str] = (), *, comments: bool = False, strip: bool = True) -> list[dict[str, str]]:
+    """Read a CSV file with a header; absent cells are empty; lines that begin with ``#`` are left out with `comments`,
+    and cells are stripped unless the file is our own (a folder may be named " rock").
 
     Raises
     ------
@@ -73,7 +74,10 @@ def read_csv(path: str | Path, columns: Iterable[str] = (), *, comments: bool = 
             if missing:
                 raise GenreError(f"{path}: no column {', '.join(missing)}; the header is: {', '.join(header) or '(empty file)'}")
             reader.fieldnames = header
-            return [{key: (value or "").strip() for key, value in row.items() if isinstance(key, str)} for row in reader]
+            return [
+                {key: (value or "").strip() if strip else value or "" for key, value in row.items() if isinstance(key, str)}
+                for row in reader
+            ]
     except FileNotFoundError:
         raise GenreError(f"{path}: no such file") from None
     except (UnicodeDecodeError, csv.Error) as error:

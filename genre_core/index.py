@@ -165,7 +165,7 @@ def _check(track: Track, *, raw: Path, seconds: float, silence_dbfs: float) -> I
     except AudioError as error:
         return str(error).removeprefix(f"{raw / track.path}: ")
     if audio.peak_dbfs < silence_dbfs:
-        return f"silent: peak {audio.peak_dbfs:.0f} dBFS, below {silence_dbfs:g}"
+        return f"silent as mono: peak {audio.peak_dbfs:.0f} dBFS, below {silence_dbfs:g}"
     if not window_starts(audio.seconds, seconds, seconds):
         return f"too short: {audio.seconds:.2f} s, a segment has {seconds:g} s"
     return IndexedTrack(
@@ -191,7 +191,7 @@ def read(folder: str | Path) -> Index:
     folder = Path(folder)
     names = [f.name for f in fields(IndexedTrack)]
     tracks = {}
-    for row in read_csv(folder / "tracks.csv", names):
+    for row in read_csv(folder / "tracks.csv", names, strip=False):
         tracks[row["track"]] = IndexedTrack(
             track=row["track"],
             path=row["path"],
@@ -202,6 +202,6 @@ def read(folder: str | Path) -> Index:
             channels=int(row["channels"]),
             peak_dbfs=float(row["peak_dbfs"]),
         )
-    rows = read_csv(folder / "segments.csv", [f.name for f in fields(Window)])
+    rows = read_csv(folder / "segments.csv", [f.name for f in fields(Window)], strip=False)
     windows = [Window(row["track"], float(row["start_seconds"]), row["split"]) for row in rows]
     return Index(tracks, windows, read_json(folder / "split.json"))

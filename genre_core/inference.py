@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 import safetensors
 import torch
+from pydantic import Field
 from safetensors.torch import save_file
 from torch import nn
 
 from genre_core import models
 from genre_core.audio import decode, peak
-from genre_core.errors import AudioError, GenreError
+from genre_core.config import Features, Section, parse
+from genre_core.errors import AudioError, GenreError, SilenceWarning, one_line
 from genre_core.features import FeatureSpec, mel_and_mfcc
 from genre_core.files import atomic
 from genre_core.index import window_starts
@@ -31,6 +33,20 @@ from genre_core.store import rounded
 
 _FORMAT = "genre-core model 1"
 SILENCE_DBFS = -60.0
+
+
+class _Description(Section):
+    """The JSON in a model file's metadata."""
+
+    format: str
+    type: str
+    hyperparameters: dict[str, Any]
+    genres: list[str] = Field(min_length=2, max_length=1000)
+    features: Features
+    segment_seconds: float = Field(ge=0.5, le=60)
+    hop_seconds: float = Field(ge=0.1, le=60)
+    temperature: float = Field(ge=0.01, le=100)
+    info: dict[str, Any]
 
 
 @dataclass
@@ -111,10 +127,9 @@ class GenreModel:
             "type": self.type,
             "hyperparameters": self.hyperparameters,
             "genres": self.genres,
-            "features": asdict(self.spec),
+            "features": {**asdict(self.spec), "normalise": self.normalisation.kind},
             "segment_seconds": self.segment_seconds,
             "hop_seconds": self.hop_seconds,
-            "normalise": self.normalisation.kind,
             "temperature": self.temperature,
             "info": self.info,
         }
@@ -139,27 +154,30 @@ def load(path: str | Path) -> GenreModel:
     except (safetensors.SafetensorError, OSError) as error:
         raise GenreError(f"{path}: not readable as a safetensors model: {error}") from None
     try:
-        description = json.loads(metadata["genre_core"])
-        if description["format"] != _FORMAT:
-            raise GenreError(f"{path}: format {description['format']!r}, this version reads {_FORMAT!r}; train it anew")
-        spec = FeatureSpec(**description["features"])
-        normalisation = Normalisation(description["normalise"], state.pop("normalisation.mean"), state.pop("normalisation.deviation"))
-        genres = list(description["genres"])
-        network = models.build(description["type"], description["hyperparameters"], n_bins=len(normalisation.mean), n_genres=len(genres))
+        raw = json.loads(metadata["genre_core"])
+        if raw["format"] != _FORMAT:
+            raise GenreError(f"{path}: format {raw['format']!r}, this version reads {_FORMAT!r}; train it anew")
+        said = parse(_Description, raw, str(path))  # ranges too: a hostile file must not make us compute for ever
+        spec = FeatureSpec.of(said.features)
+        normalisation = Normalisation(said.features.normalise, state.pop("normalisation.mean"), state.pop("normalisation.deviation"))
+        bins = spec.n_mels if models.feature_of(said.type) == "mel" else spec.n_mfcc
+        if normalisation.mean.shape != (bins,) or normalisation.deviation.shape != (bins,):
+            raise ValueError(f"normalisation of {tuple(normalisation.mean.shape)} bins, expected {bins}")
+        network = models.build(said.type, said.hyperparameters, n_bins=bins, n_genres=len(said.genres), where=str(path))
         network.load_state_dict(state)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
         raise GenreError(f"{path}: no model of this project, or damaged ({type(error).__name__}: {error}); train it anew") from None
     return GenreModel(
-        description["type"],
-        description["hyperparameters"],
+        said.type,
+        said.hyperparameters,
         models.channels_last(network),
-        genres,
+        said.genres,
         spec,
-        description["segment_seconds"],
-        description["hop_seconds"],
+        said.segment_seconds,
+        said.hop_seconds,
         normalisation,
-        description["temperature"],
-        description["info"],
+        said.temperature,
+        said.info,
     )
 
 
@@ -209,11 +227,11 @@ class Predictor:
         """
         audio = decode(path, sample_rate=self.model.spec.sample_rate)
         try:
-            return self.predict(audio.y, audio.sample_rate)
+            return self.predict(audio.y, audio.sample_rate, name=one_line(str(path)))
         except AudioError as error:
             raise AudioError(f"{path}: {error}") from None
 
-    def predict(self, y: np.ndarray, sample_rate: int) -> Prediction:
+    def predict(self, y: np.ndarray, sample_rate: int, *, name: str = "") -> Prediction:
         """Predict from samples.
 
         Parameters
@@ -222,6 +240,8 @@ class Predictor:
             Mono, full scale +-1.0.
         sample_rate : int
             Hz; audio at another rate than the model's is resampled.
+        name : str
+            For the warning.
 
         Raises
         ------
@@ -230,8 +250,8 @@ class Predictor:
 
         Warns
         -----
-        UserWarning
-            The audio is silent: the answer means nothing.
+        SilenceWarning
+            The answer means nothing.
         """
         if y.ndim != 1 or (len(y) and not math.isfinite(peak(y))):
             raise AudioError(f"audio of shape {y.shape} must be one-dimensional and finite; mix it to mono")
@@ -245,7 +265,8 @@ class Predictor:
         if not starts:
             raise AudioError(f"too short: {seconds:.2f} s, the model needs {self.model.segment_seconds:g} s")
         if peak(y) < 10 ** (SILENCE_DBFS / 20):
-            warnings.warn(f"silent audio (peak below {SILENCE_DBFS:g} dBFS): the answer means nothing", stacklevel=2)
+            what = f"{name}: silent" if name else "silent audio"
+            warnings.warn(f"{what} (peak below {SILENCE_DBFS:g} dBFS): the answer means nothing", SilenceWarning, stacklevel=2)
         mel, mfcc = mel_and_mfcc(y, spec)
         # The store's precision, so that a file gets exactly the score that `evaluate` gave its features.
         features = rounded(mel) if self._feature == "mel" else mfcc

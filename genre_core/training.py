@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
@@ -273,21 +276,46 @@ class _State:
 
     def save(self, path: Path) -> None:
         own = {name: getattr(self, name) for name in ("epoch", "best_epoch", "best_score", "best", "rows")}
-        with atomic(path) as part:
-            torch.save({**own, "parts": {name: part_.state_dict() for name, part_ in self.parts.items()}}, part)
+        tensors: dict[str, torch.Tensor] = {}
+        tree = _pack({**own, "parts": {name: part.state_dict() for name, part in self.parts.items()}}, "", tensors)
+        with atomic(path) as temporary:  # safetensors, as everywhere: nothing here unpickles
+            save_file(tensors, temporary, metadata={"state": json.dumps(tree)})
 
     def resume(self, path: Path) -> None:
         if not path.exists():
             return
         try:
-            saved = torch.load(path, weights_only=True)
-        except Exception as error:  # torch raises many kinds for a damaged file
-            tqdm.write(f"checkpoint {path} is not readable ({error}); starting anew")
-            return
-        for name, part in self.parts.items():
-            part.load_state_dict(saved["parts"][name])
-        for name in ("epoch", "best_epoch", "best_score", "best", "rows"):
+            with safetensors.safe_open(path, framework="pt") as file:
+                saved = _unpack(json.loads(file.metadata()["state"]), file.get_tensor)
+            for name, part in self.parts.items():
+                part.load_state_dict(saved["parts"][name])
+        except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise GenreError(f"checkpoint {path} is not readable ({error}); remove it to train anew") from None
+        for name in ("epoch", "best_epoch", "best", "rows"):
             setattr(self, name, saved[name])
+        self.best_score = tuple(saved["best_score"])
+
+
+def _pack(tree: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
+    """`tree` as JSON, its tensors put into `tensors` by name."""
+    if isinstance(tree, torch.Tensor):
+        tensors[name] = tree.detach().cpu().clone(memory_format=torch.contiguous_format)
+        return {"tensor": name}
+    if isinstance(tree, dict):  # as pairs: an optimiser's keys are numbers
+        return {"dict": [[key, _pack(value, f"{name}/{key}", tensors)] for key, value in tree.items()]}
+    if isinstance(tree, list | tuple):
+        return {"list": [_pack(value, f"{name}/{i}", tensors) for i, value in enumerate(tree)]}
+    return tree
+
+
+def _unpack(tree: Any, tensor: Callable[[str], torch.Tensor]) -> Any:
+    if not isinstance(tree, dict):
+        return tree
+    if "tensor" in tree:
+        return tensor(tree["tensor"])
+    if "dict" in tree:
+        return {key: _unpack(value, tensor) for key, value in tree["dict"]}
+    return [_unpack(value, tensor) for value in tree["list"]]
 
 
 def _validate(model: GenreModel, network: nn.Module, valid: Sequence[ValidTrack], where: Hardware) -> dict[str, float]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from genre_core.errors import GenreError
+from genre_core.errors import GenreError, one_line
 
 RAW = Path("data/raw")
 INDEX = Path("data/index")
@@ -28,4 +28,6 @@ def run(main: Callable[[], str]) -> None:
         summary = main()
     except GenreError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:  # a full disk, a folder that may not be written: what was begun is removed
+        sys.exit(f"error: {one_line(str(error))}; nothing half-written is left, run `dvc repro` again when this is mended")
     print(f"{summary} ({time.monotonic() - began:.1f} s)")

@@ -65,11 +65,9 @@ def main() -> str:
     )
     write_csv(OUT / "genres.csv", ["genre", "precision", "recall", "f1", "tracks"], ({"genre": g, **v} for g, v in by_genre.items()))
     curves = {"uncalibrated": raw, "calibrated": calibrated}
-    write_csv(
-        OUT / "reliability.csv",
-        ["calibration", "confidence", "accuracy", "tracks"],
-        ({"calibration": name, **{k: round(v, 4) for k, v in row.items()}} for name, curve in curves.items() for row in curve),
-    )
+    for name, curve in curves.items():
+        rows_of_curve = ({k: round(v, 4) for k, v in row.items()} for row in curve)
+        write_csv(OUT / f"reliability_{name}.csv", ["confidence", "accuracy", "tracks"], rows_of_curve)
     interval = f"{tracks['accuracy']:.3f} [{tracks['accuracy_low']:.3f}, {tracks['accuracy_high']:.3f}]"
     protocol = f"{data_set['data_set']}, protocol {data_set['protocol']}{' (LEAKY)' if data_set['leaky'] else ''}"
     plots.report(

@@ -8,7 +8,7 @@ from stages import INDEX, ORIGINAL, RAW, run
 
 def main() -> str:
     params = config.load()
-    jobs = [extraction.Job(row["track"], RAW / row["path"]) for row in read_csv(INDEX / "tracks.csv", ["track", "path"])]
+    jobs = [extraction.Job(row["track"], RAW / row["path"]) for row in read_csv(INDEX / "tracks.csv", ["track", "path"], strip=False)]
     frames = extraction.extract(jobs, FeatureSpec.of(params.features), ORIGINAL, workers=params.workers)
     return f"extract: {len(jobs)} tracks, {frames} frames in {ORIGINAL}"
 

@@ -1,15 +1,18 @@
 """Not a stage: print what the last run left, for people (``make demo`` ends with it)."""
 
+import sys
+
+from genre_core.errors import GenreError
 from genre_core.files import read_json
 from stages import METRICS, MODEL
 
 
-def main() -> None:
+def main() -> str:
     test = read_json(METRICS / "test" / "metrics.json")
     external = read_json(METRICS / "external" / "metrics.json")
     track, calibration = test["track"], test["calibration"]
     judged = f"95 % interval, {test['tracks']} test tracks of {test['artists']} artists"
-    print(f"""
+    return f"""
 {test["model"]["type"]} on the {test["data_set"]} data set, protocol {test["protocol"]}{" (LEAKY)" if test["leaky"] else ""}
   accuracy  {track["accuracy"]:.3f}  [{track["accuracy_low"]:.3f}, {track["accuracy_high"]:.3f}]  {judged}
   macro-F1  {track["macro_f1"]:.3f}  [{track["macro_f1_low"]:.3f}, {track["macro_f1_high"]:.3f}]
@@ -23,8 +26,11 @@ def main() -> None:
 Try next (after `source .venv/bin/activate`):
   genre predict data/raw/jazz                    # what the model says of some files
   dvc exp run -S model.type=fnn                  # another network: only training and later run
-  dvc exp show --only-changed                    # compare the two""")
+  dvc exp show --only-changed                    # compare the two"""
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        print(main())
+    except GenreError as error:
+        sys.exit(f"error: {error}")

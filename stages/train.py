@@ -4,9 +4,11 @@ import hashlib
 import json
 import platform
 from functools import partial
+from pathlib import Path
 
 import torch
 
+import genre_core
 from genre_core import __version__, augmentation, config, index, models, normalisation, plots, training
 from genre_core.features import FeatureSpec
 from genre_core.files import digest, write_json
@@ -57,7 +59,7 @@ def main() -> str:
     leak = {key: described.split[key] for key in ("protocol", "folds", "fold", "leaky", "crossing_tracks", "crossing_artists")}
     notes = {"demo": " (synthetic)", "gtzan": f" ({len(described.tracks)} of 1000 tracks)"}
     data_set = {"data_set": params.dataset.name + notes.get(params.dataset.name, ""), **leak}
-    checkpoint = CHECKPOINTS / f"{_key(params)}.pt"
+    checkpoint = CHECKPOINTS / f"{_key(params)}.safetensors"
     result = training.fit(
         model,
         train,
@@ -83,16 +85,20 @@ def main() -> str:
     write_json(OUT / "metrics.json", {**data_set, "train_tracks": len(train), "valid_tracks": len(valid), **result})
     checkpoint.unlink(missing_ok=True)
     again = f", resumed after epoch {resumed}" if resumed else ""
+    short = sum(len(made) for made in copies.values()) - sum(len(t.versions) - 1 for t in train)
+    dropped = f"; {short} copies are shorter than a segment and were left out" if short else ""
+    protocol = f"{data_set['data_set']}, protocol {data_set['protocol']}{' (LEAKY)' if data_set['leaky'] else ''}"
     return (
-        f"train: {params.model.type}, {model.parameters} parameters, {result['epochs']} epochs{again}, best {result['best_epoch']}: "
-        f"macro-F1 {result['valid_macro_f1']:.3f} of {len(valid)} validation tracks; in {MODEL}"
+        f"train: {protocol}: {params.model.type}, {model.parameters} parameters, {result['epochs']} epochs{again}, "
+        f"best {result['best_epoch']}: macro-F1 {result['valid_macro_f1']:.3f} of {len(valid)} validation tracks{dropped}; in {MODEL}"
     )
 
 
 def _key(params: config.Params) -> str:
-    """Name of the checkpoint: another parameter or input never resumes it."""
+    """Name of the checkpoint: other parameters, inputs or code never resume it."""
     used = params.model_dump(include={"seed": True, "segment": {"seconds"}, "features": True, "augment": {"batches"}, "train": True})
-    text = json.dumps([used, params.model.type, params.model.chosen(), torch.__version__], sort_keys=True)
+    code = digest(*sorted(Path(genre_core.__file__).parent.rglob("*.py")), Path(__file__))
+    text = json.dumps([code, used, params.model.type, params.model.chosen(), torch.__version__], sort_keys=True)
     used_inputs = digest(ORIGINAL, AUGMENTED, COPIES, INDEX / "segments.csv", INDEX / "tracks.csv")
     return hashlib.sha256((text + used_inputs).encode()).hexdigest()[:16]
 

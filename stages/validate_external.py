@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 
 from genre_core import config, evaluation, external, plots
-from genre_core.errors import AudioError
+from genre_core.errors import AudioError, SilenceWarning
 from genre_core.files import read_json, write_csv, write_json
 from genre_core.inference import Predictor
 from stages import EXTERNAL, METRICS, MODEL, run
@@ -28,9 +28,9 @@ def main() -> str:
         if clip.status == "ok":
             try:
                 with warnings.catch_warnings():
-                    warnings.simplefilter("error")  # a silent clip is no evidence
+                    warnings.simplefilter("error", SilenceWarning)  # a silent clip is no evidence
                     said = predictor.predict_file(EXTERNAL / clip.path)
-            except (AudioError, UserWarning) as error:
+            except (AudioError, SilenceWarning) as error:
                 row |= {"status": "failed", "reason": str(error)}
             else:
                 row |= {"predicted": said.genre, **{f"p_{genre}": f"{said.probabilities[genre]:.6f}" for genre in genres}}

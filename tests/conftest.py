@@ -78,6 +78,7 @@ def set_params(project: Path, **values: object) -> None:
 
 
 SMALL = {
+    "workers": 2,
     "dataset__demo__artists_per_genre": 3,
     "dataset__demo__tracks_per_artist": 1,
     "dataset__demo__seconds": 6.0,

@@ -61,12 +61,16 @@ def test_a_float_as_dvc_writes_it_is_a_number(tmp_path):
         ("model__type", "resnet50", ["'resnet50'", "cnn, fnn"]),
         ("model__cn", {"width": 1}, ["'cn'", "cnn, fnn"]),
         ("dataset__name", "gtzam", ["dataset.name", "'gtzam'", "'demo'"]),
+        ("train__epochs", True, ["train.epochs", "true", "number"]),
+        ("features__n_fft", 2049, ["features.n_fft", "2049", "multiple of 2"]),
+        ("segment__seconds", 0.5, ["segment.seconds 0.5", "3 frames"]),
         ("train", [1, 2], ["train", "[1, 2]"]),
     ],
 )
 def test_what_is_not_allowed_is_named_with_its_key_value_and_remedy(tmp_path, key, value, words):
+    more = {"features__hop_length": 8192, "features__n_fft": 8192} if "3 frames" in words else {}
     with pytest.raises(GenreError) as caught:
-        config.load(changed(tmp_path, **{key: value}))
+        config.load(changed(tmp_path, **{key: value}, **more))
     message = str(caught.value)
     assert "\n" not in message
     for word in [str(tmp_path / "params.yaml"), *words]:
@@ -76,9 +80,9 @@ def test_what_is_not_allowed_is_named_with_its_key_value_and_remedy(tmp_path, ke
 def test_a_network_checks_its_own_section():
     from genre_core import models
 
-    with pytest.raises(GenreError, match=r"model\.cnn: width: 'wide'"):
+    with pytest.raises(GenreError, match=r"params\.yaml: model\.cnn\.width: 'wide'"):
         models.build("cnn", {"width": "wide", "blocks": 2, "dropout": 0.0}, n_bins=16, n_genres=2)
-    with pytest.raises(GenreError, match=r"depth: unknown key .*width, blocks, dropout"):
+    with pytest.raises(GenreError, match=r"model\.cnn\.depth: unknown key .*width, blocks, dropout"):
         models.build("cnn", {"width": 4, "blocks": 2, "dropout": 0.0, "depth": 3}, n_bins=16, n_genres=2)
 
 

@@ -54,6 +54,18 @@ def test_artists_widen_the_interval():
     assert widths[1] / widths[0] == pytest.approx(np.sqrt(10), rel=0.15)
 
 
+def test_a_genre_of_two_artists_is_in_every_sample():
+    """Resampled across genres, one of ten genres with two artists would be missing from 12 % of the samples."""
+    true = np.repeat(np.arange(10), 4)
+    groups = [f"{i // 2}" for i in range(40)]
+    low, high = evaluation.bootstrap(true, true, 10, groups=groups, samples=300, seed=0)["macro_f1"]
+    assert (low, high) == (1, 1)
+    predicted = np.where(np.arange(40) % 4 == 0, (true + 1) % 10, true)
+    point = evaluation.macro_f1(true, predicted, 10)
+    low, high = evaluation.bootstrap(true, predicted, 10, groups=groups, samples=1000, seed=0)["macro_f1"]
+    assert (low + high) / 2 == pytest.approx(point, abs=0.04)
+
+
 def test_calibration_of_known_classifiers():
     rng = np.random.default_rng(0)
     confidence = rng.uniform(0.5, 1, 20000)

@@ -160,6 +160,14 @@ def test_no_network_is_noticed_after_three(tmp_path, server):
     assert all("not tried" in c.reason for c in clips[3:])
 
 
+def test_what_broke_is_asked_for_again_when_it_is_mended(tmp_path, write_tone, server):
+    (tmp_path / "served/song.wav").write_bytes(b"RIFF broken")
+    rows = [f"{server.url}/song.wav,,rock,Song,,", f"http://{'a' * 70}.org/x.mp3,,rock,Label too long,,"]
+    assert [c.status for c in fetch(listed(tmp_path, *rows), tmp_path)] == ["failed", "failed"]
+    write_tone("served/song.wav")
+    assert [c.status for c in fetch(listed(tmp_path, *rows), tmp_path)] == ["ok", "failed"]
+
+
 def test_offline_skips_urls_and_asks_nobody(tmp_path, write_tone, server):
     write_tone("good.wav")
     clips = fetch(listed(tmp_path, f"{server.url}/a.mp3,,rock,A,,", ",good.wav,rock,Good,,"), tmp_path, online=False)
@@ -172,6 +180,9 @@ def test_offline_skips_urls_and_asks_nobody(tmp_path, write_tone, server):
     [
         ("file:///etc/passwd,,rock,X,,", "no http or https address"),
         ("ftp://example.org/a.mp3,,rock,X,,", "no http or https address"),
+        ("http://[::1/a.mp3,,rock,X,,", "no http or https address"),
+        ("http://exa mple.org/a.mp3,,rock,X,,", "no http or https address"),
+        ("http://127.0.0.1:99999/a.mp3,,rock,X,,", "no http or https address"),
         (",,rock,X,,", "give either url or file"),
         ("https://example.org/a,b.wav,rock,X,,", "give either url or file"),
         (",a.wav,,X,,", "no genre"),

@@ -128,7 +128,7 @@ def test_the_index_names_what_it_rejects_and_goes_on(tmp_path, rng):
     assert sum(made["tracks"].values()) == 8
     with (tmp_path / "index/rejected.csv").open() as file:
         reasons = {row["track"]: row["reason"] for row in csv.DictReader(file)}
-    for name, words in zip(bad, ["empty file", "not audio", "silent: peak -120", "too short: 1.00 s", "No such file"], strict=True):
+    for name, words in zip(bad, ["empty file", "not audio", "silent as mono: peak -120", "too short: 1.00 s", "No such file"], strict=True):
         assert words in reasons[name]
     described = index.read(tmp_path / "index")
     assert set(described.tracks) == {t.track for t in tracks}

@@ -98,11 +98,12 @@ def test_the_same_seed_gives_the_same_bytes_in_both_precisions(tmp_path, rng, pa
 def test_early_stop_and_best_weights(tmp_path, rng, params):
     train, valid = data(rng)
     model = new_model(train)
-    result = fit(model, train, valid, params, tmp_path, epochs=60, patience=3)
-    assert result["epochs"] == result["best_epoch"] + 3 < 60
+    result = fit(model, train, valid, params, tmp_path, epochs=60, patience=4, schedule="cosine")
+    assert result["valid_accuracy"] > 0.5
+    assert result["epochs"] == result["best_epoch"] + 4 < 60
     tracks = [model.logits(t.features, t.starts_seconds).softmax(1).mean(0).argmax() for t in valid]
     right = np.mean([int(p) == t.genre for p, t in zip(tracks, valid, strict=True)])
-    assert right == pytest.approx(result["valid_accuracy"])  # the best weights are those that were kept
+    assert right == pytest.approx(result["valid_accuracy"], abs=1e-5)  # the best weights are those that were kept
 
 
 SCRIPT = """
@@ -142,12 +143,11 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path):
         assert digest(whole / name) == digest(broken / name)
 
 
-def test_a_damaged_checkpoint_is_said_and_ignored(tmp_path, rng, params, capsys):
+def test_a_damaged_checkpoint_is_named_with_the_remedy(tmp_path, rng, params):
     (tmp_path / "checkpoint.pt").write_bytes(b"half a file")
     train, valid = data(rng)
-    result = fit(new_model(train), train, valid, params, tmp_path, epochs=1)
-    assert result["resumed_from"] is None
-    assert "checkpoint.pt is not readable" in capsys.readouterr().out
+    with pytest.raises(GenreError, match=r"checkpoint .*checkpoint\.pt is not readable .*remove it to train anew"):
+        fit(new_model(train), train, valid, params, tmp_path, epochs=1)
 
 
 def test_a_loss_that_is_no_number_is_an_error(tmp_path, rng, params):

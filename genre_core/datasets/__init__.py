@@ -52,7 +52,7 @@ def read_catalogue(folder: str | Path) -> list[Track]:
     """
     path = Path(folder) / CATALOGUE
     names = [f.name for f in fields(Track)]
-    tracks = [Track(**{name: row[name] for name in names}) for row in read_csv(path, names)]
+    tracks = [Track(**{name: row[name] for name in names}) for row in read_csv(path, names, strip=False)]
     if not tracks:
         raise GenreError(f"{path}: no tracks")
     return tracks

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from genre_core.audio import AUDIO_SUFFIXES
 from genre_core.datasets import SPLITS, Track, write_catalogue
-from genre_core.errors import GenreError
+from genre_core.errors import GenreError, one_line
 from genre_core.files import read_csv
 
 METADATA = "metadata.csv"
@@ -42,6 +42,8 @@ def download(root: str | Path, out: str | Path) -> list[Track]:
         raise GenreError(f"dataset.folder.path: {str(root)!r} is no folder; name one that holds <genre>/<file>")
     metadata = _read_metadata(root)
     found, stray = _audio_files(root)
+    found |= {path for path in metadata if (root / path).is_file()}  # whatever its name ends in
+    stray = [path for path in stray if path not in found]
     tracks = []
     for path in sorted(found | metadata.keys()):
         row = metadata.get(path, {})
@@ -97,11 +99,20 @@ def _audio_files(root: Path) -> tuple[set[str], list[str]]:
             if name.startswith(".") or (path.parent == root and name in (METADATA, "README.md")):
                 continue
             relative = path.relative_to(root).as_posix()
-            if path.suffix.lower() in AUDIO_SUFFIXES:
+            if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file() and _is_text(relative):
                 audio.add(relative)
             else:
                 stray.append(relative)
     return audio, stray
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name is Unicode, and not bytes of another encoding."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read_metadata(root: Path) -> dict[str, dict[str, str]]:
@@ -123,4 +134,4 @@ def _read_metadata(root: Path) -> dict[str, dict[str, str]]:
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return one_line(", ".join(names[:5]) + (", ..." if len(names) > 5 else ""))

@@ -36,16 +36,16 @@ def feature_of(name: str) -> Kind:
     return cast(Kind, architecture(name).FEATURE)
 
 
-def build(name: str, hyperparameters: dict[str, Any], *, n_bins: int, n_genres: int) -> nn.Module:
+def build(name: str, hyperparameters: dict[str, Any], *, n_bins: int, n_genres: int, where: str = "params.yaml") -> nn.Module:
     """A network with new weights from torch's global generator.
 
     Raises
     ------
     GenreError
-        There is no such network, or `hyperparameters` are not its.
+        There is no such network, or `hyperparameters` are not its; `where` names their file.
     """
     module = architecture(name)
-    network = module.Network(parse(module.Hyperparameters, hyperparameters, f"model.{name}"), n_bins, n_genres)
+    network = module.Network(parse(module.Hyperparameters, hyperparameters, where, f"model.{name}."), n_bins, n_genres)
     return cast(nn.Module, network)
 
 
