@@ -101,8 +101,8 @@ def decode(
         raise AudioError(f"{path}: cannot be opened: {error.strerror}") from None
     try:
         blocks, rate, channels = _open_soundfile(path)
-    except (soundfile.SoundFileError, TypeError, ValueError, OSError) as first:  # TypeError: a headerless .raw
-        blocks, rate, channels = _open_av(path, str(first))
+    except (soundfile.SoundFileError, TypeError, ValueError, OSError):  # TypeError: a headerless .raw
+        blocks, rate, channels = _open_av(path)
     try:
         y = _gather(blocks, round(start_seconds * rate), None if seconds is None else round(seconds * rate), round(max_seconds * rate))
     except OverflowError:
@@ -152,7 +152,7 @@ def _open_soundfile(path: Path) -> tuple[Iterator[np.ndarray], int, int]:
     return blocks(), file.samplerate, file.channels
 
 
-def _open_av(path: Path, why_not_soundfile: str) -> tuple[Iterator[np.ndarray], int, int]:
+def _open_av(path: Path) -> tuple[Iterator[np.ndarray], int, int]:
     import av  # slow to import, and most files never need it
 
     # A file object and no nested protocols: a file's name or a playlist's content must not make FFmpeg open anything else.
@@ -167,7 +167,7 @@ def _open_av(path: Path, why_not_soundfile: str) -> tuple[Iterator[np.ndarray], 
     except (av.FFmpegError, IndexError, ValueError, TypeError, AttributeError) as error:  # AttributeError: no codec for the stream
         handle.close()
         reason = "no audio stream" if isinstance(error, IndexError) else (getattr(error, "strerror", None) or str(error))
-        raise AudioError(f"{path}: not audio that can be decoded ({reason}; {why_not_soundfile}); replace or remove it") from None
+        raise AudioError(f"{path}: not audio that can be decoded ({reason}); replace or remove it") from None
 
     def blocks() -> Iterator[np.ndarray]:
         resampler = av.AudioResampler(format="fltp", rate=rate)  # converts the format alone: FFmpeg's own mix to mono is 3 dB louder

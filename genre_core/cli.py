@@ -34,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     predict.add_argument("files", nargs="+", metavar="FILE", help="audio file of any format, or a folder of them")
     predict.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="model file (default: %(default)s)")
     predict.add_argument("--json", action="store_true", help="print a list of {file, genre, probabilities, seconds, model}")
-    predict.add_argument("--top", type=_positive, default=3, metavar="K", help="genres to show for each file (default: %(default)s)")
+    predict.add_argument(
+        "--top", type=_positive, default=3, metavar="K", help="genres to show for each file, without --json (default: %(default)s)"
+    )
     predict.add_argument("--timeline", type=Path, metavar="OUT.PNG", help="draw the genres over time (one file only)")
     chosen = parser.parse_args(arguments)
     try:

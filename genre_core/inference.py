@@ -150,7 +150,9 @@ def load(path: str | Path) -> GenreModel:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except FileNotFoundError:
-        raise GenreError(f"{path}: no such model; `dvc repro train` makes data/model/model.safetensors") from None
+        raise GenreError(
+            f"{path}: no such model; `make demo` or `dvc repro` makes data/model/model.safetensors, --model names another"
+        ) from None
     except (safetensors.SafetensorError, OSError) as error:
         raise GenreError(f"{path}: not readable as a safetensors model: {error}") from None
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,7 @@ METRICS = Path("metrics")
 def run(main: Callable[[], str]) -> None:
     """Run a stage: print its one-line summary and its time, or one clear error."""
     began = time.monotonic()
+    warnings.showwarning = lambda message, *rest, **more: print(f"warning: {one_line(str(message))}", file=sys.stderr)
     try:
         summary = main()
     except GenreError as error:

@@ -18,6 +18,8 @@ def main() -> str:
     ]
     frames = extraction.extract(jobs, FeatureSpec.of(params.features), AUGMENTED, workers=params.workers, label="augment")
     augmentation.write_copies(COPIES, copies)
+    if described.split["protocol"] == "segment":
+        return f"augment: no copies under protocol segment (they would hold the audio of test windows); {AUGMENTED} is empty"
     return f"augment: {len(copies)} copies of {len(training)} training tracks, {frames} frames in {AUGMENTED}"
 
 

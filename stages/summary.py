@@ -26,7 +26,7 @@ def main() -> str:
 Try next (after `source .venv/bin/activate`):
   genre predict data/raw/jazz                    # what the model says of some files
   dvc exp run -S model.type=fnn                  # another network: only training and later run
-  dvc exp show --only-changed                    # compare the two"""
+  dvc exp show --drop '.*' --keep track           # compare the two"""
 
 
 if __name__ == "__main__":

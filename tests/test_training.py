@@ -241,7 +241,7 @@ def test_a_model_file_is_the_model(tmp_path, rng):
 
 
 def test_files_that_are_no_model(tmp_path, rng):
-    with pytest.raises(GenreError, match=r"no such model; `dvc repro train`"):
+    with pytest.raises(GenreError, match=r"no such model; `make demo` or `dvc repro`"):
         inference.load(tmp_path / "none.safetensors")
     (tmp_path / "text.safetensors").write_text("x" * 100)
     with pytest.raises(GenreError, match="not readable as a safetensors model"):
