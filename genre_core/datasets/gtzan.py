@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -24,7 +25,7 @@ from genre_core.archives import unpack
 from genre_core.datasets import Track, write_catalogue
 from genre_core.datasets.folder import link
 from genre_core.errors import GenreError
-from genre_core.fetching import FetchError, fetch
+from genre_core.fetching import fetch
 from genre_core.files import read_csv, write_csv
 
 SAMPLE_RATE = 22050  # Hz
@@ -141,16 +142,11 @@ def place(member: PurePosixPath) -> str | None:
 
 def _from_local(path: Path, out: Path) -> dict[str, str]:
     if path.is_dir():
-        found: dict[str, str] = {}
-        for file in sorted(path.rglob("*")):
-            target = place(PurePosixPath(file.relative_to(path).as_posix())) if file.is_file() else None
-            if target is None:
-                continue
-            track = target.rsplit("/", 1)[1].rsplit(".", 1)[0]
-            if track in found:
-                raise GenreError(f"{path}: two files of track {track} ({found[track]}, {file.name}); keep one")
+        placed = [(file, place(PurePosixPath(file.relative_to(path).as_posix()))) for file in sorted(path.rglob("*")) if file.is_file()]
+        sources = [(file, target) for file, target in placed if target is not None]
+        found = _by_track((target for _, target in sources), path)
+        for file, target in sources:
             link(file, out / target)
-            found[track] = target
         return found
     if not path.is_file():
         raise GenreError(f"dataset.gtzan.path: {str(path)!r} is no archive and no folder; correct it, or leave it empty to try the mirrors")
@@ -171,7 +167,7 @@ def _from_mirrors(out: Path, downloads: Path, mirrors: tuple[Mirror, ...], optio
                 archive.unlink()  # broken: a later run must not find it
                 shutil.rmtree(out, ignore_errors=True)
                 raise
-        except (FetchError, GenreError) as error:
+        except GenreError as error:
             failures.append(f"{mirror.url}: {error}")
             print(f"gtzan: mirror failed: {failures[-1]}")  # noqa: T201
     raise GenreError(
@@ -180,12 +176,13 @@ def _from_mirrors(out: Path, downloads: Path, mirrors: tuple[Mirror, ...], optio
     )
 
 
-def _by_track(unpacked: dict[str, str], archive: Path) -> dict[str, str]:
+def _by_track(targets: Iterable[str], source: Path) -> dict[str, str]:
+    """Target of each track; two files of one track are refused."""
     found: dict[str, str] = {}
-    for target in unpacked:
+    for target in targets:
         track = target.rsplit("/", 1)[1].rsplit(".", 1)[0]
         if track in found:
-            raise GenreError(f"{archive}: two files of track {track} ({found[track]}, {target}); keep one")
+            raise GenreError(f"{source}: two files of track {track} ({found[track]}, {target}); keep one")
         found[track] = target
     return found
 
