@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import math
 import stat
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import soundfile
 import soxr
 
 from genre_core.errors import AudioError
+from genre_core.files import atomic
 
 AUDIO_SUFFIXES = frozenset(
     f".{suffix}"
@@ -180,3 +182,17 @@ def _open_av(path: Path) -> tuple[Iterator[np.ndarray], int, int]:
             raise AudioError(f"{path}: broken audio data ({error}); replace or remove it") from None
 
     return blocks(), rate, channels
+
+
+def write(path: str | Path, y: np.ndarray, sample_rate: int) -> None:
+    """Write `y` [shape=(n,) or (n, channels), full scale +-1.0] as 16 bits, in the format of the suffix (``.wav``, ``.flac``).
+
+    Raises
+    ------
+    OSError
+        Such as a full disk, which libsndfile itself calls a "System error".
+    """
+    encoded = io.BytesIO()
+    soundfile.write(encoded, y, sample_rate, format=Path(path).suffix[1:].upper(), subtype="PCM_16")
+    with atomic(path) as part:
+        part.write_bytes(encoded.getvalue())

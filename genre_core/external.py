@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import soundfile
 from tqdm import tqdm
 
-from genre_core.audio import decode
+from genre_core.audio import decode, write
 from genre_core.errors import AudioError, GenreError
-from genre_core.files import atomic, read_csv, write_csv
+from genre_core.files import read_csv, write_csv
 
 MANIFEST = "manifest.csv"
 _OFFLINE_AFTER = 3  # clips in a row without network, or sent away, after which the rest is not tried
@@ -171,8 +170,7 @@ def fetch(listed: str | Path, out: str | Path, *, online: bool, limits: Limits, 
                 if clip.url:  # not kept: it may be mended where it came from
                     source.unlink(missing_ok=True)
                 raise
-            with atomic(out / target) as part:
-                soundfile.write(part, audio.y, audio.sample_rate, format="FLAC", subtype="PCM_16")
+            write(out / target, audio.y, audio.sample_rate)
             done.append(replace(clip, status="ok", path=target))
             failures = 0
         except (UnavailableError, AudioError) as error:

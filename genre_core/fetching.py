@@ -75,8 +75,9 @@ def fetch(
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
-        _verify(target, size, sha256)
-        return target
+        with contextlib.suppress(FetchError):  # a file that changed since is removed, and fetched anew
+            _verify(target, size, sha256)
+            return target
     part = target.with_name(target.name + ".part")
     failures = 0
     while True:

@@ -6,7 +6,6 @@ import contextlib
 import csv
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,13 @@ from genre_core.errors import GenreError
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it takes `path`'s name on success and is removed on any failure."""
+    """Yield a temporary path beside `path`; it takes `path`'s name on success and is removed on any failure.
+
+    What a killed process left behind under that name is written over. Two processes must not write one `path` at once: DVC sees to that.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
         yield temporary
         temporary.replace(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -23,6 +24,11 @@ def one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+def _worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent answers for all
+    one_thread()
 
 
 def map_tracks(
@@ -52,7 +58,7 @@ def map_tracks(
     context = multiprocessing.get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload(list(preload))
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=one_thread) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_worker) as pool:
         pending: deque[Future[Result]] = deque()
         try:
             for item in items:

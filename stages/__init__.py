@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 from genre_core.errors import GenreError, one_line
 
@@ -20,6 +22,14 @@ EXTERNAL = Path("data/external")
 CHECKPOINTS = Path(".checkpoints")
 DOWNLOADS = Path(".cache")  # outside of what DVC deletes before a run
 METRICS = Path("metrics")
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    print("interrupted; nothing half-written is left, run `dvc repro` to go on", file=sys.stderr)
+    raise SystemExit(128 + number)
+
+
+signal.signal(signal.SIGINT, _interrupted)  # here, as a stage's imports take seconds: Ctrl-C then gives a line, no traceback
 
 
 def run(main: Callable[[], str]) -> None:

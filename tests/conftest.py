@@ -112,3 +112,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = copy_project(tmp_path_factory.mktemp("project"))
     run("dvc", "repro", cwd=target)
     return target
+
+
+@pytest.fixture
+def own(project: Path, tmp_path: Path) -> Path:
+    """A copy of the finished project that a test may change."""
+    return shutil.copytree(project, tmp_path / "own", symlinks=True)

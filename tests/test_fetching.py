@@ -119,9 +119,12 @@ def test_the_wrong_file_is_removed(tmp_path, get):
             get(server, sha256=SHA)
         assert left(tmp_path) == []
         (tmp_path / "genres.tar.gz").write_bytes(b"an older file")
-        with pytest.raises(FetchError, match="13 bytes came"):
-            get(server, size=len(BODY))
+        with pytest.raises(FetchError, match="SHA-256"):
+            get(server, sha256=SHA)
         assert left(tmp_path) == []
+    (tmp_path / "genres.tar.gz").write_bytes(b"an older file")
+    with servers.serve(servers.whole(BODY)) as server:
+        assert get(server, sha256=SHA).read_bytes() == BODY
 
 
 def test_no_server_and_no_address(get):

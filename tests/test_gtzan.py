@@ -152,6 +152,11 @@ def test_mirrors_fall_through_with_their_reasons(tmp_path, sounds, capsys):
         asked = len(flaky.asked)
         gtzan.download(tmp_path / "raw2", path="", partial=True, downloads=tmp_path / "cache", mirrors=(mirrors[3],), **options)
         assert len(flaky.asked) == asked  # kept outside of what DVC deletes
+        (cached,) = (tmp_path / "cache").glob("*.tar.gz")
+        cached.write_bytes(good[:-9] + b"\0" + good[-8:])  # a rotten byte: its digest is no longer that of the copy that was whole
+        gtzan.download(tmp_path / "raw2", path="", partial=True, downloads=tmp_path / "cache", mirrors=(mirrors[3],), **options)
+        assert len(flaky.asked) > asked
+        assert cached.read_bytes() == good
         with pytest.raises(GenreError) as caught:
             gtzan.download(tmp_path / "raw3", path="", partial=True, downloads=tmp_path / "cache3", mirrors=mirrors[:3], **options)
     message = str(caught.value)

@@ -20,12 +20,6 @@ def metrics(project, name):
     return json.loads((project / f"metrics/{name}/metrics.json").read_text())
 
 
-@pytest.fixture
-def own(project, tmp_path):
-    """A copy of the finished project that a test may change."""
-    return shutil.copytree(project, tmp_path / "own", symlinks=True)
-
-
 def test_a_run_leaves_what_the_readme_promises(project):
     for path in (
         "data/raw/catalogue.csv",

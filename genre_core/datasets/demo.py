@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import soundfile
 
+from genre_core import audio
 from genre_core.datasets import Track, write_catalogue
 from genre_core.parallel import map_tracks
 
@@ -278,7 +278,7 @@ def download(
 
 def _write(job: tuple[Path, str, int, int, int, float]) -> None:
     path, genre, seed, artist, number, seconds = job
-    soundfile.write(path, synthesise(genre, seed=seed, artist=artist, track=number, seconds=seconds), SAMPLE_RATE, subtype="PCM_16")
+    audio.write(path, synthesise(genre, seed=seed, artist=artist, track=number, seconds=seconds), SAMPLE_RATE)
 
 
 def synthesise(genre: str, *, seed: int, artist: int, track: int, seconds: float) -> np.ndarray:

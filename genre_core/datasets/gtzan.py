@@ -26,7 +26,7 @@ from genre_core.datasets import Track, write_catalogue
 from genre_core.datasets.folder import link
 from genre_core.errors import GenreError
 from genre_core.fetching import fetch
-from genre_core.files import read_csv, write_csv
+from genre_core.files import atomic, digest, read_csv, write_csv
 
 SAMPLE_RATE = 22050  # Hz
 REPORT = "report.csv"
@@ -156,13 +156,16 @@ def _from_local(path: Path, out: Path) -> dict[str, str]:
 def _from_mirrors(out: Path, downloads: Path, mirrors: tuple[Mirror, ...], options: dict[str, object]) -> tuple[dict[str, str], str]:
     failures = []
     for mirror in mirrors:
-        name = f"{re.sub(r'[^a-z0-9]+', '-', mirror.url.lower()).strip('-')}.tar.gz"
+        target = downloads / f"{re.sub(r'[^a-z0-9]+', '-', mirror.url.lower()).strip('-')}.tar.gz"
+        seal = target.with_name(target.name + ".sha256")  # of a copy that was whole: a cached one that changed since is fetched again
+        sha256 = mirror.sha256 or (seal.read_text().strip() if target.exists() and seal.exists() else None)
         try:
-            archive = fetch(
-                mirror.url, downloads / name, max_bytes=_MAX_ARCHIVE_BYTES, size=mirror.size, sha256=mirror.sha256, **options  # type: ignore[arg-type]
-            )  # fmt: skip
+            archive = fetch(mirror.url, target, max_bytes=_MAX_ARCHIVE_BYTES, size=mirror.size, sha256=sha256, **options)  # type: ignore[arg-type]
             try:
-                return _by_track(unpack(archive, place, out), archive), mirror.url
+                found = _by_track(unpack(archive, place, out), archive)
+                with atomic(seal) as part:
+                    part.write_text(digest(archive) + "\n")
+                return found, mirror.url
             except GenreError:
                 archive.unlink()  # broken: a later run must not find it
                 shutil.rmtree(out, ignore_errors=True)
