@@ -66,6 +66,12 @@ def peak(y: np.ndarray) -> float:
     return low + high if math.isnan(low + high) else max(high, -low)
 
 
+def resample(y: np.ndarray, sample_rate: int, wanted: int) -> np.ndarray:
+    """Mono samples at another rate (soxr, high quality), as float32 [shape=(about n * wanted / sample_rate,)]."""
+    y = np.asarray(y, np.float32)
+    return y if sample_rate == wanted else soxr.resample(y, sample_rate, wanted, quality="HQ")
+
+
 def decode(
     path: str | Path,
     *,

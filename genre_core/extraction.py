@@ -13,7 +13,7 @@ from tqdm import tqdm
 from genre_core.audio import decode
 from genre_core.features import FeatureSpec, mel_and_mfcc
 from genre_core.parallel import map_tracks
-from genre_core.store import rounded, write_store
+from genre_core.store import Kind, rounded, write_store
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,35 @@ class Job:
     transform: Callable[[np.ndarray, int], np.ndarray] | None = None
 
 
-def extract(jobs: Sequence[Job], spec: FeatureSpec, out: str | Path, *, workers: int = 0, label: str = "extract") -> int:
+Compute = Callable[[np.ndarray], dict[Kind, np.ndarray]]
+
+
+def extract(
+    jobs: Sequence[Job],
+    spec: FeatureSpec,
+    out: str | Path,
+    compute: Compute,
+    *,
+    workers: int = 0,
+    label: str = "extract",
+    module: str = __name__,
+) -> int:
     """Write the features of `jobs`, in their order, to the store `out`.
 
     Parameters
     ----------
     jobs : sequence of Job
     spec : FeatureSpec
+        Its sample rate is that of the samples which `compute` gets.
     out : str or Path
+    compute : picklable callable
+        Mono samples to features, such as a partial of `log_features`.
     workers : int >= 0
         Processes; 0 is one a core. The bytes do not depend on it.
     label : str
         Of the progress bar.
+    module : str
+        Imported once for all workers.
 
     Returns
     -------
@@ -48,15 +65,20 @@ def extract(jobs: Sequence[Job], spec: FeatureSpec, out: str | Path, *, workers:
     AudioError
         A file cannot be decoded. Nothing is written then.
     """
-    results = map_tracks(partial(features_of, spec=spec), jobs, workers=workers, preload=("genre_core.extraction",))
+    work = partial(_of_job, sample_rate=spec.sample_rate, compute=compute)
+    results = map_tracks(work, jobs, workers=workers, preload=(__name__, module))
     bar = tqdm(zip(jobs, results, strict=True), total=len(jobs), desc=label, unit="track", disable=None)
-    return write_store(out, spec, ((job.id, mel, mfcc) for job, (mel, mfcc) in bar))
+    return write_store(out, spec, ((job.id, features) for job, features in bar))
 
 
-def features_of(job: Job, spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray]:
-    """Log-mel (in the store's float16) and MFCC of a job's audio: see `mel_and_mfcc`."""
-    y = decode(job.path, sample_rate=spec.sample_rate).y
-    if job.transform is not None:
-        y = job.transform(y, spec.sample_rate)
+def log_features(y: np.ndarray, spec: FeatureSpec) -> dict[Kind, np.ndarray]:
+    """Log-mel (in the store's float16) and MFCC: see `mel_and_mfcc`."""
     mel, mfcc = mel_and_mfcc(y, spec)
-    return rounded(mel), mfcc
+    return {"mel": rounded(mel), "mfcc": mfcc}
+
+
+def _of_job(job: Job, sample_rate: int, compute: Compute) -> dict[Kind, np.ndarray]:
+    y = decode(job.path, sample_rate=sample_rate).y
+    if job.transform is not None:
+        y = job.transform(y, sample_rate)
+    return compute(y)

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from functools import partial
@@ -61,6 +63,12 @@ class Index:
     tracks: dict[str, IndexedTrack]
     windows: list[Window]
     split: dict[str, Any]
+
+    @property
+    def split_digest(self) -> str:
+        """Tells whether two models were trained on the same side of the same split: of each track's sides, in hexadecimal."""
+        sides = sorted({(w.track, w.split) for w in self.windows})
+        return hashlib.sha256(json.dumps(sides).encode()).hexdigest()[:16]
 
     @property
     def genres(self) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,17 @@ import safetensors
 import torch
 from pydantic import Field
 from safetensors.torch import save_file
-from torch import nn
 
-from genre_core import models
-from genre_core.audio import decode, peak
+from genre_core import backbone, models
+from genre_core.audio import decode, peak, resample
 from genre_core.config import Features, Section, parse
 from genre_core.errors import AudioError, GenreError, SilenceWarning, one_line
-from genre_core.features import FeatureSpec, mel_and_mfcc
+from genre_core.extraction import log_features
+from genre_core.features import FeatureSpec
 from genre_core.files import atomic
 from genre_core.index import window_starts
 from genre_core.normalisation import Normalisation
-from genre_core.store import rounded
+from genre_core.store import Kind
 
 _FORMAT = "genre-core model 1"
 SILENCE_DBFS = -60.0
@@ -49,6 +49,18 @@ class _Description(Section):
     info: dict[str, Any]
 
 
+class _EnsembleDescription(Section):
+    """Likewise, of an ensemble."""
+
+    format: str
+    type: str
+    members: list[dict[str, Any]] = Field(min_length=2, max_length=100)
+    segment_seconds: float = Field(ge=0.5, le=60)
+    hop_seconds: float = Field(ge=0.1, le=60)
+    temperature: float = Field(ge=0.01, le=100)
+    info: dict[str, Any]
+
+
 @dataclass
 class GenreModel:
     """A network with all that its use needs.
@@ -58,7 +70,7 @@ class GenreModel:
     type : str
         Its file in ``genre_core.models``.
     hyperparameters : dict
-    network : nn.Module
+    network : GenreNetwork
     genres : list of str
         In the order of the logits.
     spec : FeatureSpec
@@ -72,7 +84,7 @@ class GenreModel:
 
     type: str
     hyperparameters: dict[str, Any]
-    network: nn.Module
+    network: models.GenreNetwork
     genres: list[str]
     spec: FeatureSpec
     segment_seconds: float
@@ -83,8 +95,27 @@ class GenreModel:
 
     @property
     def parameters(self) -> int:
-        """Number of trainable parameters."""
+        """Number of parameters."""
         return sum(p.numel() for p in self.network.parameters())
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of feature that the network reads."""
+        return models.feature_of(self.type)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """As of an `Ensemble`."""
+        return (self.kind,)
+
+    @property
+    def grid(self) -> models.Grid:
+        """Where windows lie in the rows of the features."""
+        return models.grid(self.kind, self.spec)
+
+    def score(self, features: Mapping[Kind, np.ndarray], starts_seconds: Sequence[float]) -> torch.Tensor:
+        """`logits` of the features that the network reads."""
+        return self.logits(features[self.kind], starts_seconds)
 
     @torch.inference_mode()
     def logits(self, features: np.ndarray, starts_seconds: Sequence[float]) -> torch.Tensor:
@@ -102,9 +133,10 @@ class GenreModel:
         """
         self.network.eval()
         device = next(self.network.parameters()).device
+        grid = self.grid
         track = torch.from_numpy(np.asarray(features, np.float32)).to(device)  # (frames, bins)
-        frames = self.spec.frames(self.segment_seconds)
-        first = torch.tensor([max(0, min(self.spec.first_frame(s), len(track) - frames)) for s in starts_seconds], device=device)
+        frames = grid.frames(self.segment_seconds)
+        first = torch.tensor([max(0, min(grid.first_frame(s), len(track) - frames)) for s in starts_seconds], device=device)
         reference = self.normalisation.reference(track)
         parts = []
         for some in first.split(32):
@@ -118,11 +150,14 @@ class GenreModel:
         """Calibrated probabilities of windows, shape ``(windows, genres)``, float64; a track's are their mean."""
         return (logits.double() / self.temperature).softmax(dim=1).numpy()
 
-    def save(self, path: str | Path) -> None:
-        """Write the model; the same model gives the same bytes."""
+    def state(self) -> dict[str, torch.Tensor]:
+        """Every tensor of the model's file."""
         state = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
-        state["normalisation.mean"], state["normalisation.deviation"] = self.normalisation.mean.cpu(), self.normalisation.deviation.cpu()
-        description = {
+        return state | {"normalisation.mean": self.normalisation.mean.cpu(), "normalisation.deviation": self.normalisation.deviation.cpu()}
+
+    def description(self) -> dict[str, Any]:
+        """Everything else in the model's file."""
+        return {
             "format": _FORMAT,
             "type": self.type,
             "hyperparameters": self.hyperparameters,
@@ -133,11 +168,90 @@ class GenreModel:
             "temperature": self.temperature,
             "info": self.info,
         }
-        with atomic(path) as part:  # one metadata entry: safetensors writes several in no fixed order
-            save_file(state, part, metadata={"genre_core": json.dumps(description, sort_keys=True)})
+
+    def save(self, path: str | Path) -> None:
+        """Write the model; the same model gives the same bytes."""
+        _write(path, self.state(), self.description())
 
 
-def load(path: str | Path) -> GenreModel:
+@dataclass
+class Ensemble:
+    """The mean of the calibrated probabilities of several models, with the interface of `GenreModel`.
+
+    Attributes
+    ----------
+    members : list of GenreModel
+    segment_seconds, hop_seconds : float
+        The grid of windows; each member reads as much as it was trained on from each start.
+    temperature : float
+    info : dict
+
+    Raises
+    ------
+    GenreError
+        There are fewer than two members, or they disagree in what they must share.
+    """
+
+    members: list[GenreModel]
+    segment_seconds: float
+    hop_seconds: float
+    temperature: float = 1.0
+    info: dict[str, Any] = field(default_factory=dict)
+    type: str = "ensemble"
+
+    def __post_init__(self) -> None:
+        if len(self.members) < 2:
+            raise GenreError(f"an ensemble needs two models, {len(self.members)} given")
+        shared: dict[str, list[Any]] = {
+            "genres": [m.genres for m in self.members],
+            "features": [m.spec for m in self.members],
+            "split (protocol, fold or data set)": [m.info.get("split_digest") for m in self.members],
+        }
+        for what, values in shared.items():
+            if any(value != values[0] for value in values):
+                raise GenreError(f"the members of an ensemble must share their {what}: " + "; ".join(map(str, values)))
+
+    @property
+    def genres(self) -> list[str]:
+        return self.members[0].genres
+
+    @property
+    def spec(self) -> FeatureSpec:
+        return self.members[0].spec
+
+    @property
+    def parameters(self) -> int:
+        return sum(m.parameters for m in self.members)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        return tuple(sorted({m.kind for m in self.members}))
+
+    def score(self, features: Mapping[Kind, np.ndarray], starts_seconds: Sequence[float]) -> torch.Tensor:
+        """Logarithms of the mean probabilities of windows, shape ``(windows, genres)``."""
+        each = [m.probabilities(m.score(features, starts_seconds)) for m in self.members]
+        return torch.from_numpy(np.log(np.maximum(np.mean(each, axis=0), 1e-12)))
+
+    def probabilities(self, logits: torch.Tensor) -> np.ndarray:
+        """As `GenreModel.probabilities`."""
+        return (logits.double() / self.temperature).softmax(dim=1).numpy()
+
+    def save(self, path: str | Path) -> None:
+        """Write all members to one file."""
+        state = {f"{i}.{name}": value for i, m in enumerate(self.members) for name, value in m.state().items()}
+        own = {key: getattr(self, key) for key in ("type", "segment_seconds", "hop_seconds", "temperature", "info")}
+        _write(path, state, {"format": _FORMAT, **own, "members": [m.description() for m in self.members]})
+
+
+Model = GenreModel | Ensemble
+
+
+def _write(path: str | Path, state: dict[str, torch.Tensor], description: dict[str, Any]) -> None:
+    with atomic(path) as part:  # one metadata entry: safetensors writes several in no fixed order
+        save_file(state, part, metadata={"genre_core": json.dumps(description, sort_keys=True)})
+
+
+def load(path: str | Path) -> Model:
     """Read a model.
 
     Raises
@@ -159,16 +273,27 @@ def load(path: str | Path) -> GenreModel:
         raw = json.loads(metadata["genre_core"])
         if raw["format"] != _FORMAT:
             raise GenreError(f"{path}: format {raw['format']!r}, this version reads {_FORMAT!r}; train it anew")
-        said = parse(_Description, raw, str(path))  # ranges too: a hostile file must not make us compute for ever
-        spec = FeatureSpec.of(said.features)
-        normalisation = Normalisation(said.features.normalise, state.pop("normalisation.mean"), state.pop("normalisation.deviation"))
-        bins = spec.n_mels if models.feature_of(said.type) == "mel" else spec.n_mfcc
-        if normalisation.mean.shape != (bins,) or normalisation.deviation.shape != (bins,):
-            raise ValueError(f"normalisation of {tuple(normalisation.mean.shape)} bins, expected {bins}")
-        network = models.build(said.type, said.hyperparameters, n_bins=bins, n_genres=len(said.genres), where=str(path))
-        network.load_state_dict(state)
+        if raw["type"] != "ensemble":
+            return _model(raw, state, str(path))
+        said = parse(_EnsembleDescription, raw, str(path))
+        members = []
+        for i, member in enumerate(said.members):
+            own = {name.removeprefix(f"{i}."): value for name, value in state.items() if name.startswith(f"{i}.")}
+            members.append(_model(member, own, f"{path}, member {i}"))
+        return Ensemble(members, said.segment_seconds, said.hop_seconds, said.temperature, said.info)
     except (KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
         raise GenreError(f"{path}: no model of this project, or damaged ({type(error).__name__}: {error}); train it anew") from None
+
+
+def _model(raw: dict[str, Any], state: dict[str, torch.Tensor], where: str) -> GenreModel:
+    said = parse(_Description, raw, where)  # ranges too: a hostile file must not make us compute for ever
+    spec = FeatureSpec.of(said.features)
+    normalisation = Normalisation(said.features.normalise, state.pop("normalisation.mean"), state.pop("normalisation.deviation"))
+    bins = models.bins(models.feature_of(said.type), spec)
+    if normalisation.mean.shape != (bins,) or normalisation.deviation.shape != (bins,):
+        raise ValueError(f"normalisation of {tuple(normalisation.mean.shape)} bins, expected {bins}")
+    network = models.build(said.type, said.hyperparameters, n_bins=bins, n_genres=len(said.genres), where=where)
+    network.load_state_dict(state)
     return GenreModel(
         said.type,
         said.hyperparameters,
@@ -215,9 +340,10 @@ class Predictor:
     model : str, Path or GenreModel
     """
 
-    def __init__(self, model: str | Path | GenreModel) -> None:
-        self.model = model if isinstance(model, GenreModel) else load(model)
-        self._feature = models.feature_of(self.model.type)
+    def __init__(self, model: str | Path | Model) -> None:
+        self.model = load(model) if isinstance(model, str | Path) else model
+        only = self.model.kinds == ("musicnn",)
+        self.sample_rate = backbone.SPEC.sample_rate if only else self.model.spec.sample_rate  # Hz, of what is decoded
 
     def predict_file(self, path: str | Path) -> Prediction:
         """Predict from an audio file of any format and rate.
@@ -227,7 +353,7 @@ class Predictor:
         AudioError
             The file cannot be decoded, or is shorter than one segment.
         """
-        audio = decode(path, sample_rate=self.model.spec.sample_rate)
+        audio = decode(path, sample_rate=self.sample_rate)
         try:
             return self.predict(audio.y, audio.sample_rate, name=one_line(str(path)))
         except AudioError as error:
@@ -257,23 +383,25 @@ class Predictor:
         """
         if y.ndim != 1 or (len(y) and not math.isfinite(peak(y))):
             raise AudioError(f"audio of shape {y.shape} must be one-dimensional and finite; mix it to mono")
-        spec = self.model.spec
-        if sample_rate != spec.sample_rate:
-            import soxr
-
-            y = soxr.resample(np.asarray(y, np.float32), sample_rate, spec.sample_rate, quality="HQ")
-        seconds = len(y) / spec.sample_rate
+        seconds = len(y) / sample_rate
         starts = window_starts(seconds, self.model.segment_seconds, self.model.hop_seconds)
         if not starts:
             raise AudioError(f"too short: {seconds:.2f} s, the model needs {self.model.segment_seconds:g} s")
         if peak(y) < 10 ** (SILENCE_DBFS / 20):
             what = f"{name}: silent" if name else "silent audio"
             warnings.warn(f"{what} (peak below {SILENCE_DBFS:g} dBFS): the answer means nothing", SilenceWarning, stacklevel=2)
-        mel, mfcc = mel_and_mfcc(y, spec)
-        # The store's precision, so that a file gets exactly the score that `evaluate` gave its features.
-        features = rounded(mel) if self._feature == "mel" else mfcc
-        timeline = self.model.probabilities(self.model.logits(features, starts))
+        timeline = self.model.probabilities(self.model.score(self._features(y, sample_rate), starts))
         mean = timeline.mean(axis=0)
         order = np.argsort(-mean, kind="stable")
         probabilities = {self.model.genres[i]: float(mean[i]) for i in order}
         return Prediction(self.model.genres[order[0]], probabilities, seconds, np.array(starts), timeline)
+
+    def _features(self, y: np.ndarray, sample_rate: int) -> dict[Kind, np.ndarray]:
+        """In the store's precision, so that a file gets exactly the score that `evaluate` gave its features."""
+        kinds, spec = set(self.model.kinds), self.model.spec
+        made: dict[Kind, np.ndarray] = {}
+        if kinds - {"musicnn"}:
+            made |= log_features(resample(y, sample_rate, spec.sample_rate), spec)
+        if "musicnn" in kinds:
+            made |= backbone.features(resample(y, sample_rate, backbone.SPEC.sample_rate))
+        return made

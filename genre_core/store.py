@@ -3,6 +3,7 @@
 ======================  =====================  ==========================================================
 ``/mel``                float16 (frames, mels)   dB re 1.0 power, tracks one after another
 ``/mfcc``               float32 (frames, mfcc)   row-aligned with ``/mel``
+``/musicnn``            float16 (patches, 1756)  in a store of its own: see `genre_core.backbone`
 ``/track/id``           utf-8 (tracks,)
 ``/track/start``        int64 (tracks,)        first row of each track
 ``/track/frames``       int64 (tracks,)        rows of each track
@@ -12,7 +13,7 @@ attributes              -                      ``schema``, ``window`` and every 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Literal
@@ -26,24 +27,24 @@ from genre_core.features import FeatureSpec
 from genre_core.files import atomic
 
 SCHEMA = 1
-MEL_DTYPE = np.float16  # a step of at most 0.06 dB above -100 dB, at half the space of float32
-Kind = Literal["mel", "mfcc"]
+Kind = Literal["mel", "mfcc", "musicnn"]
 _CHUNK_FRAMES = 512
 
 
 def rounded(mel: np.ndarray) -> np.ndarray:
-    """A log-mel spectrogram in the store's precision (by torch: numpy's conversion takes twenty times as long)."""
-    return torch.from_numpy(np.ascontiguousarray(mel, np.float32)).half().numpy()
+    """A log-mel spectrogram in the store's precision: a step of at most 0.06 dB above -100 dB, at half the space of float32."""
+    return torch.from_numpy(np.ascontiguousarray(mel, np.float32)).half().numpy()  # numpy's conversion takes twenty times as long
 
 
-def write_store(path: str | Path, spec: FeatureSpec, tracks: Iterable[tuple[str, np.ndarray, np.ndarray]]) -> int:
+def write_store(path: str | Path, spec: FeatureSpec, tracks: Iterable[tuple[str, Mapping[Kind, np.ndarray]]]) -> int:
     """Write a store; one track is in memory at a time, and the file appears whole or not at all.
 
     Parameters
     ----------
     path : str or Path
     spec : FeatureSpec
-    tracks : iterable of (id, mel [shape=(frames, n_mels)], mfcc [shape=(frames, n_mfcc)])
+    tracks : iterable of (id, features), features a dict of kind to np.ndarray [shape=(frames, bins)]
+        The same kinds, bins and dtypes for each track.
 
     Returns
     -------
@@ -53,20 +54,17 @@ def write_store(path: str | Path, spec: FeatureSpec, tracks: Iterable[tuple[str,
     ids: list[str] = []
     frames: list[int] = []
     with atomic(path) as part, h5py.File(part, "w", track_order=False) as file:
-        mel = file.create_dataset(
-            "mel", (0, spec.n_mels), MEL_DTYPE, maxshape=(None, spec.n_mels), chunks=(_CHUNK_FRAMES, spec.n_mels), track_times=False
-        )
-        mfcc = file.create_dataset(
-            "mfcc", (0, spec.n_mfcc), "f4", maxshape=(None, spec.n_mfcc), chunks=(_CHUNK_FRAMES, spec.n_mfcc), track_times=False
-        )
         total = 0
-        for track, track_mel, track_mfcc in tracks:
-            end = total + len(track_mel)
-            for dataset, rows in ((mel, track_mel), (mfcc, track_mfcc)):
-                dataset.resize(end, axis=0)
-                dataset[total:end] = rows
+        for track, features in tracks:
+            for kind, rows in features.items():
+                if kind not in file:
+                    bins = rows.shape[1]
+                    file.create_dataset(kind, (0, bins), rows.dtype, maxshape=(None, bins), chunks=(_CHUNK_FRAMES, bins), track_times=False)
+                end = total + len(rows)
+                file[kind].resize(end, axis=0)
+                file[kind][total:end] = rows
             ids.append(track)
-            frames.append(len(track_mel))
+            frames.append(end - total)
             total = end
         group = file.create_group("track")
         group.create_dataset("id", data=np.array(ids, dtype=object), dtype=h5py.string_dtype(), shape=(len(ids),), track_times=False)

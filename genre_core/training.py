@@ -186,9 +186,15 @@ def fit(
     torch.set_num_threads(params.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     where = hardware(params.device, params.precision)
-    frames = model.spec.frames(model.segment_seconds)
-    sampler = Sampler(train, frames, model.spec.first_frame, crops)
+    frames = model.grid.frames(model.segment_seconds)
+    if frames < model.network.min_frames:
+        raise GenreError(
+            f"segment.seconds {model.segment_seconds:g} is {frames} frames: model.type {model.type} needs {model.network.min_frames}"
+        )
+    sampler = Sampler(train, frames, model.grid.first_frame, crops)
     references = torch.stack([model.normalisation.reference(torch.from_numpy(v)) for t in train for v in t.versions])  # (versions, bins)
+    if model.network.closed_form:
+        return _solve(model, sampler, references, valid, seed, Path(history))
     network = models.channels_last(model.network.to(where.device))
     averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(params.weight_averaging), use_buffers=True)
     per_epoch = params.windows_per_epoch or sampler.segments
@@ -211,6 +217,7 @@ def fit(
             generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
             tracks, versions, rows = sampler.draw(steps * params.batch_size, generator)
             network.train()
+            network.thaw(state.epoch / params.epochs)
             total = 0.0
             for some in torch.arange(len(rows)).split(params.batch_size):
                 x = sampler.windows(rows[some]).to(where.device)  # (B, T, bins)
@@ -220,7 +227,7 @@ def fit(
                 if masks:
                     x = augmentation.mask(x, generator, batches=augment.batches)
                 with torch.autocast(where.device.type, torch.bfloat16, enabled=where.bf16):
-                    loss = criterion(network(x), targets)
+                    loss = criterion(network(x), targets) + network.penalty()
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -245,7 +252,7 @@ def fit(
 
     network.load_state_dict(state.best)
     model.network = network.cpu()
-    model.temperature = fit_temperature(model, valid)
+    model.temperature = fit_temperature([model.logits(t.features, t.starts_seconds) for t in valid], [t.genre for t in valid])
     best = state.rows[state.best_epoch - 1]
     return {
         "epochs": state.epoch,
@@ -254,6 +261,29 @@ def fit(
         "resumed_from": resumed_from,
         **{k: _rounded(best[k]) for k in HISTORY[2:]},
     }
+
+
+def _solve(
+    model: GenreModel, sampler: Sampler, references: torch.Tensor, valid: Sequence[ValidTrack], seed: int, history: Path
+) -> dict[str, Any]:
+    """Fit a network that is no matter of epochs to the windows of the original tracks' grid."""
+    rows, tracks = [], []
+    for track, grid in enumerate(sampler.grids):
+        version = sampler.first_version[track]
+        rows.append(sampler.begin[version] + torch.minimum(grid, sampler.length[version] - sampler.frames))
+        tracks += [track] * len(grid)
+    of = torch.tensor(tracks)
+    x = model.normalisation.apply(sampler.windows(torch.cat(rows)), references[sampler.first_version[of]][:, None])
+    model.network.eval()
+    with torch.no_grad():
+        model.network.solve(x, sampler.genres[of], seed)
+    cpu = Hardware(torch.device("cpu"), False)
+    with torch.inference_mode():
+        loss = nn.functional.cross_entropy(torch.cat([model.network(some) for some in x.split(256)]), sampler.genres[of])
+    row = {"epoch": 1, "lr": 0.0, "train_loss": loss.item(), **_validate(model, model.network, valid, cpu)}
+    write_csv(history, HISTORY, [{k: _rounded(v) for k, v in row.items()}])
+    model.temperature = fit_temperature([model.logits(t.features, t.starts_seconds) for t in valid], [t.genre for t in valid])
+    return {"epochs": 1, "best_epoch": 1, "hardware": cpu.name, "resumed_from": None, **{k: _rounded(row[k]) for k in HISTORY[2:]}}
 
 
 class _State:
@@ -318,7 +348,7 @@ def _unpack(tree: Any, tensor: Callable[[str], torch.Tensor]) -> Any:
     return [_unpack(value, tensor) for value in tree["list"]]
 
 
-def _validate(model: GenreModel, network: nn.Module, valid: Sequence[ValidTrack], where: Hardware) -> dict[str, float]:
+def _validate(model: GenreModel, network: Any, valid: Sequence[ValidTrack], where: Hardware) -> dict[str, float]:
     """Loss, accuracy and macro-F1 of tracks, uncalibrated."""
     trained, model.network = model.network, network
     try:
@@ -326,23 +356,32 @@ def _validate(model: GenreModel, network: nn.Module, valid: Sequence[ValidTrack]
             tracks = np.array([model.logits(t.features, t.starts_seconds).softmax(1).mean(0).numpy() for t in valid])  # (tracks, genres)
     finally:
         model.network = trained
-    true = np.array([t.genre for t in valid])
-    predicted = tracks.argmax(1)
+    return scores_of(tracks, [t.genre for t in valid])
+
+
+def scores_of(tracks: np.ndarray, genres: Sequence[int]) -> dict[str, float]:
+    """valid_loss, valid_accuracy and valid_macro_f1 of probabilities [shape=(tracks, genres)]."""
+    true, predicted = np.array(genres), tracks.argmax(1)
     return {
         "valid_loss": float(-np.log(np.maximum(tracks[np.arange(len(true)), true], 1e-12)).mean()),
         "valid_accuracy": float((predicted == true).mean()),
-        "valid_macro_f1": macro_f1(true, predicted, len(model.genres)),
+        "valid_macro_f1": macro_f1(true, predicted, tracks.shape[1]),
     }
 
 
-def fit_temperature(model: GenreModel, valid: Sequence[ValidTrack]) -> float:
-    """The temperature that makes the validation tracks most likely (Guo et al. 2017), between 0.1 and 10."""
+def fit_temperature(logits: Sequence[torch.Tensor], genres: Sequence[int]) -> float:
+    """The temperature that makes the tracks' `genres` most likely (Guo et al. 2017), between 0.1 and 10.
+
+    Parameters
+    ----------
+    logits : sequence of torch.Tensor [shape=(windows, genres)]
+        Of each validation track.
+    genres : sequence of int
+    """
     from scipy.optimize import minimize_scalar
 
-    logits = [model.logits(t.features, t.starts_seconds).double() for t in valid]
-
     def loss(log_temperature: float) -> float:
-        picked = [(x / math.exp(log_temperature)).softmax(1).mean(0)[t.genre] for x, t in zip(logits, valid, strict=True)]
+        picked = [(x.double() / math.exp(log_temperature)).softmax(1).mean(0)[genre] for x, genre in zip(logits, genres, strict=True)]
         return float(-torch.stack(picked).clamp(min=1e-12).log().mean())
 
     return round(math.exp(minimize_scalar(loss, bounds=(math.log(0.1), math.log(10)), method="bounded").x), 4)

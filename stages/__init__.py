@@ -6,15 +6,18 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from genre_core.errors import GenreError, one_line
 
 RAW = Path("data/raw")
 INDEX = Path("data/index")
 ORIGINAL = Path("data/features/original.h5")
+EMBEDDINGS = Path("data/features/embeddings.h5")
+STORES = {"mel": ORIGINAL, "mfcc": ORIGINAL, "musicnn": EMBEDDINGS}
 AUGMENTED = Path("data/features/augmented.h5")
 COPIES = Path("data/features/copies.csv")
 MODEL = Path("data/model/model.safetensors")
@@ -22,6 +25,7 @@ EXTERNAL = Path("data/external")
 CHECKPOINTS = Path(".checkpoints")
 DOWNLOADS = Path(".cache")  # outside of what DVC deletes before a run
 METRICS = Path("metrics")
+DATA_SET_KEYS = ("data_set", "protocol", "folds", "fold", "leaky", "crossing_tracks", "crossing_artists")
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:
@@ -30,6 +34,11 @@ def _interrupted(number: int, frame: FrameType | None) -> None:
 
 
 signal.signal(signal.SIGINT, _interrupted)  # here, as a stage's imports take seconds: Ctrl-C then gives a line, no traceback
+
+
+def described(data_set: Mapping[str, Any]) -> str:
+    """The data set and protocol of a model or a score, for a summary line."""
+    return f"{data_set['data_set']}, protocol {data_set['protocol']}{' (LEAKY)' if data_set['leaky'] else ''}"
 
 
 def run(main: Callable[[], str]) -> None:

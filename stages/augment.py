@@ -16,7 +16,9 @@ def main() -> str:
     jobs = [
         extraction.Job(copy.copy, RAW / described.tracks[copy.track].path, partial(augmentation.transform, copy=copy)) for copy in copies
     ]
-    frames = extraction.extract(jobs, FeatureSpec.of(params.features), AUGMENTED, workers=params.workers, label="augment")
+    spec = FeatureSpec.of(params.features)
+    compute = partial(extraction.log_features, spec=spec)
+    frames = extraction.extract(jobs, spec, AUGMENTED, compute, workers=params.workers, label="augment")
     augmentation.write_copies(COPIES, copies)
     if described.split["protocol"] == "segment":
         return f"augment: no copies under protocol segment (they would hold the audio of test windows); {AUGMENTED} is empty"

@@ -1,28 +1,30 @@
 """Score the model on the test split: segments and tracks, with intervals and calibration."""
 
+from contextlib import ExitStack
+
 import numpy as np
 
-from genre_core import config, evaluation, index, inference, models, plots
+from genre_core import config, evaluation, index, inference, plots
 from genre_core.files import read_csv, write_csv, write_json
 from genre_core.store import FeatureStore
-from stages import INDEX, METRICS, MODEL, ORIGINAL, run
+from stages import DATA_SET_KEYS, INDEX, METRICS, MODEL, STORES, described, run
 
 OUT = METRICS / "test"
 
 
 def main() -> str:
     params = config.load()
-    described = index.read(INDEX)
+    split = index.read(INDEX)
     model = inference.load(MODEL)
-    kind = models.feature_of(model.type)
-    test = described.starts("test")
-    with FeatureStore(ORIGINAL) as store:
-        logits = {track: model.logits(store.read(kind, track), starts) for track, starts in test.items()}
+    test = split.starts("test")
+    with ExitStack() as stack:
+        stores = {kind: stack.enter_context(FeatureStore(STORES[kind])) for kind in model.kinds}
+        logits = {t: model.score({kind: store.read(kind, t) for kind, store in stores.items()}, starts) for t, starts in test.items()}
     windows = {track: model.probabilities(value) for track, value in logits.items()}
     of_tracks = np.array([w.mean(axis=0) for w in windows.values()])
     uncalibrated = np.array([value.double().softmax(1).mean(0).numpy() for value in logits.values()])
     of_segments = np.concatenate(list(windows.values()))
-    rows = [described.tracks[track] for track in test]
+    rows = [split.tracks[track] for track in test]
     true = np.array([model.genres.index(row.genre) for row in rows])
     artists = [row.artist or row.track for row in rows]
     counts = [len(w) for w in windows.values()]
@@ -35,7 +37,7 @@ def main() -> str:
     segments.pop("genres")
     calibrated = evaluation.reliability(true, of_tracks, bins)
     raw = evaluation.reliability(true, uncalibrated, bins)
-    data_set = {key: model.info[key] for key in ("data_set", "protocol", "folds", "fold", "leaky", "crossing_tracks", "crossing_artists")}
+    data_set = {key: model.info[key] for key in DATA_SET_KEYS}
     metrics = {
         **data_set,
         "tracks": len(true),
@@ -69,7 +71,7 @@ def main() -> str:
         rows_of_curve = ({k: round(v, 4) for k, v in row.items()} for row in curve)
         write_csv(OUT / f"reliability_{name}.csv", ["confidence", "accuracy", "tracks"], rows_of_curve)
     interval = f"{tracks['accuracy']:.3f} [{tracks['accuracy_low']:.3f}, {tracks['accuracy_high']:.3f}]"
-    protocol = f"{data_set['data_set']}, protocol {data_set['protocol']}{' (LEAKY)' if data_set['leaky'] else ''}"
+    protocol = described(data_set)
     plots.report(
         OUT / "report.png",
         title=f"{model.type} on {protocol}: accuracy {interval} of {len(true)} test tracks of {len(set(artists))} artists",

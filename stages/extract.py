@@ -1,5 +1,7 @@
 """Log-mel spectrograms and MFCC of every usable track."""
 
+from functools import partial
+
 from genre_core import config, extraction
 from genre_core.features import FeatureSpec
 from genre_core.files import read_csv
@@ -9,7 +11,8 @@ from stages import INDEX, ORIGINAL, RAW, run
 def main() -> str:
     params = config.load()
     jobs = [extraction.Job(row["track"], RAW / row["path"]) for row in read_csv(INDEX / "tracks.csv", ["track", "path"], strip=False)]
-    frames = extraction.extract(jobs, FeatureSpec.of(params.features), ORIGINAL, workers=params.workers)
+    spec = FeatureSpec.of(params.features)
+    frames = extraction.extract(jobs, spec, ORIGINAL, partial(extraction.log_features, spec=spec), workers=params.workers)
     return f"extract: {len(jobs)} tracks, {frames} frames in {ORIGINAL}"
 
 

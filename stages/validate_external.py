@@ -10,7 +10,7 @@ from genre_core import config, evaluation, external, plots
 from genre_core.errors import AudioError, SilenceWarning
 from genre_core.files import read_json, write_csv, write_json
 from genre_core.inference import Predictor
-from stages import EXTERNAL, METRICS, MODEL, run
+from stages import DATA_SET_KEYS, EXTERNAL, METRICS, MODEL, run
 
 OUT = METRICS / "external"
 
@@ -48,7 +48,6 @@ def main() -> str:
     columns = ["clip", "title", "true", "status", "reason", "predicted", *(f"p_{genre}" for genre in genres)]
     write_csv(OUT / "predictions.csv", columns, rows)
     test = read_json(METRICS / "test" / "metrics.json")
-    keys = ("data_set", "protocol", "folds", "fold", "leaky", "crossing_tracks", "crossing_artists")
     status = Counter(row["status"] for row in rows)
     scores = dict.fromkeys(("accuracy", "accuracy_low", "accuracy_high", "macro_f1", "macro_f1_low", "macro_f1_high", "top2_accuracy"))
     drop = None
@@ -60,7 +59,7 @@ def main() -> str:
     write_json(
         OUT / "metrics.json",
         {
-            "trained_on": {key: predictor.model.info[key] for key in keys},
+            "trained_on": {key: predictor.model.info[key] for key in DATA_SET_KEYS},
             "clips": len(true),
             "clips_failed": status["failed"],
             "clips_skipped": status["skipped"],

@@ -1,21 +1,56 @@
 """Networks: one architecture a file.
 
-A file ``<type>.py`` holds ``FEATURE`` ("mel" or "mfcc"), ``Hyperparameters`` (its section of params.yaml) and
-``Network(hyperparameters, n_bins, n_genres)``, which maps windows (B, T, n_bins) to logits (B, n_genres).
+A file ``<type>.py`` holds ``FEATURE`` (a kind of the feature stores), ``Hyperparameters`` (its section of params.yaml) and
+``Network(hyperparameters, n_bins, n_genres)``, a `GenreNetwork`, which maps windows (B, T, n_bins) to logits (B, n_genres).
+``NORMALISE``, where a file has it, takes the place of ``features.normalise``.
 """
 
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import nn
 
+from genre_core import backbone
 from genre_core.config import architectures, parse
 from genre_core.errors import GenreError
+from genre_core.features import FeatureSpec
 from genre_core.store import Kind
+
+
+class GenreNetwork(nn.Module):
+    """What the training loop asks of a network; each method does nothing unless a network says otherwise."""
+
+    min_frames = 1  # the shortest window
+    closed_form = False  # `solve` takes the place of the loop
+
+    def penalty(self) -> torch.Tensor | float:
+        """What is added to the loss of each batch."""
+        return 0.0
+
+    def thaw(self, done: float) -> None:
+        """Say which weights are trained when `done`, a share of the epochs from 0 to below 1, are past."""
+
+    def solve(self, windows: torch.Tensor, genres: torch.Tensor, seed: int) -> None:
+        """Fit at once, to normalised `windows` (n, T, n_bins) and their `genres` (n,), if `closed_form`."""
+        raise NotImplementedError
+
+    def load_pretrained(self, downloads: Path) -> None:
+        """Begin from weights that others trained; downloads are kept in the folder `downloads`."""
+
+
+class Grid(Protocol):
+    """Where windows lie in the rows of a kind of feature."""
+
+    def frames(self, seconds: float) -> int:
+        """Rows of a window of `seconds`."""
+
+    def first_frame(self, start_seconds: float) -> int:
+        """First row of a window that starts at `start_seconds`."""
 
 
 def architecture(name: str) -> ModuleType:
@@ -36,7 +71,17 @@ def feature_of(name: str) -> Kind:
     return cast(Kind, architecture(name).FEATURE)
 
 
-def build(name: str, hyperparameters: dict[str, Any], *, n_bins: int, n_genres: int, where: str = "params.yaml") -> nn.Module:
+def grid(kind: Kind, spec: FeatureSpec) -> Grid:
+    """The grid of a kind of feature."""
+    return cast(Grid, backbone) if kind == "musicnn" else spec
+
+
+def bins(kind: Kind, spec: FeatureSpec) -> int:
+    """Values in a row of a kind of feature."""
+    return {"mel": spec.n_mels, "mfcc": spec.n_mfcc, "musicnn": backbone.WIDTH}[kind]
+
+
+def build(name: str, hyperparameters: dict[str, Any], *, n_bins: int, n_genres: int, where: str = "params.yaml") -> GenreNetwork:
     """A network with new weights from torch's global generator.
 
     Raises
@@ -46,9 +91,34 @@ def build(name: str, hyperparameters: dict[str, Any], *, n_bins: int, n_genres: 
     """
     module = architecture(name)
     network = module.Network(parse(module.Hyperparameters, hyperparameters, where, f"model.{name}."), n_bins, n_genres)
-    return cast(nn.Module, network)
+    return cast(GenreNetwork, network)
 
 
-def channels_last(network: nn.Module) -> nn.Module:
+def channels_last(network: GenreNetwork) -> GenreNetwork:
     """Lay out the weights so that convolutions are two to three times faster on CPUs; results change by rounding alone."""
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def conv_block(channels: int, width: int, pool: int | tuple[int, int] = 2) -> list[nn.Module]:
+    """A 3x3 convolution, pooled before batch norm and ReLU, which then have a quarter of the values to work on."""
+    return [
+        nn.Conv2d(channels, width, 3, padding=1, bias=False),
+        nn.MaxPool2d(pool, ceil_mode=True),  # ceil: the shortest window still leaves one frame
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+    ]
+
+
+def mfcc_statistics(windows: torch.Tensor) -> torch.Tensor:
+    """Mean and standard deviation over time of MFCC and of their first differences (texture windows, Tzanetakis and Cook 2002).
+
+    Parameters
+    ----------
+    windows : torch.Tensor [shape=(B, T, n_mfcc)]
+
+    Returns
+    -------
+    torch.Tensor [shape=(B, 4 * n_mfcc)]
+    """
+    change = windows.diff(dim=1)  # (B, T - 1, F)
+    return torch.cat([windows.mean(1), windows.std(1), change.mean(1), change.std(1)], dim=1)

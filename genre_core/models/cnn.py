@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import nn
 
 from genre_core.config import Section
+from genre_core.models import GenreNetwork, conv_block
 
 FEATURE = "mel"
 
@@ -24,7 +25,7 @@ class Hyperparameters(Section):
     dropout: float = Field(ge=0, lt=1)
 
 
-class Network(nn.Module):
+class Network(GenreNetwork):
     """See the module; `n_bins` does not change the number of parameters."""
 
     def __init__(self, hyperparameters: Hyperparameters, n_bins: int, n_genres: int) -> None:
@@ -33,9 +34,7 @@ class Network(nn.Module):
         channels = 1
         for block in range(hyperparameters.blocks):
             width = hyperparameters.width * min(2**block, 4)
-            # Pooling first leaves batch norm and ReLU a quarter of the values; ceil: the shortest window still leaves one frame.
-            layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.MaxPool2d(2, ceil_mode=True)]
-            layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+            layers += conv_block(channels, width)
             channels = width
         self.blocks = nn.Sequential(*layers)
         self.head = nn.Sequential(nn.Dropout(hyperparameters.dropout), nn.Linear(2 * channels, n_genres))

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import nn
 
 from genre_core.config import Section
+from genre_core.models import GenreNetwork, mfcc_statistics
 
 FEATURE = "mfcc"
 
@@ -23,8 +24,10 @@ class Hyperparameters(Section):
     dropout: float = Field(ge=0, lt=1)
 
 
-class Network(nn.Module):
+class Network(GenreNetwork):
     """See the module."""
+
+    min_frames = 3  # a deviation of differences needs two of them
 
     def __init__(self, hyperparameters: Hyperparameters, n_bins: int, n_genres: int) -> None:
         super().__init__()
@@ -36,6 +39,4 @@ class Network(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(width, n_genres))
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
-        change = windows.diff(dim=1)  # (B, T - 1, F)
-        parts = [windows.mean(1), windows.std(1), change.mean(1), change.std(1)]
-        return self.layers(torch.cat(parts, dim=1))  # (B, 4 F) -> (B, genres)
+        return self.layers(mfcc_statistics(windows))  # (B, 4 F) -> (B, genres)

@@ -1,0 +1,81 @@
+"""Every network on one data set, as `dvc exp` experiments, and a Markdown table of them.
+
+    python -m benchmarks.models                      # the data set of params.yaml
+    python -m benchmarks.models -S dataset.name=folder -S dataset.folder.path=/path/to/music -S segment.protocol=track
+
+Presets (`presets/<type>.txt`) are used where there is one. `ensemble` is the mean of cnn, resnet and musicnn. Latency is that of
+a loaded model for 30 s of samples, one thread; training seconds are the whole stage's. Run it in a clone: it changes params.yaml.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from genre_core.config import architectures
+from genre_core.inference import Predictor
+
+MEMBERS = ("cnn", "resnet", "musicnn")
+HEADER = "| network | parameters | model MB | training s | latency ms | accuracy [95 %] | macro-F1 | top 2 |\n" + "|---" * 8 + "|"
+
+
+def latency_ms(model: str) -> float:
+    """Shortest of five predictions from 30 s of samples, in ms."""
+    torch.set_num_threads(1)
+    predictor = Predictor(model)
+    y = np.random.default_rng(0).normal(0, 0.1, 30 * predictor.sample_rate).astype(np.float32)
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        predictor.predict(y, predictor.sample_rate)
+        times.append(time.perf_counter() - began)
+    return 1000 * min(times)
+
+
+def row(name: str, settings: list[str]) -> str:
+    """Run one experiment; its row of the table."""
+    preset = Path("presets", f"{name}.txt")
+    chosen = preset.read_text().split() if preset.exists() else [f"model.type={name}"]
+    command = ["dvc", "exp", "run", "-f", "-n", f"models-{name}"]
+    for setting in [*chosen, *settings]:
+        command += ["-S", setting]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return f"| `{name}` | failed: {done.stderr.strip().splitlines()[-1]} |"
+    seconds = re.findall(r"^train: .*\(([\d.]+) s\)$", done.stdout, re.MULTILINE)
+    metrics = json.loads(Path("metrics/test/metrics.json").read_text())
+    track, model = metrics["track"], metrics["model"]
+    if name in MEMBERS:
+        shutil.copy("data/model/model.safetensors", f"data/members/{name}.safetensors")
+    took = seconds[-1] if seconds else "-"
+    interval = f"{track['accuracy']:.3f} [{track['accuracy_low']:.3f}, {track['accuracy_high']:.3f}]"
+    return (
+        f"| `{name}` | {model['parameters']:,} | {model['bytes'] / 1e6:.2f} | {took} | {latency_ms('data/model/model.safetensors'):.0f} "
+        f"| {interval} | {track['macro_f1']:.3f} | {track['top2_accuracy']:.3f} |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("-S", dest="settings", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--only", nargs="*", metavar="NETWORK")
+    chosen = parser.parse_args()
+    for old in Path("data/members").glob("*.safetensors"):
+        old.unlink()
+    print(HEADER)
+    for name in chosen.only or [*sorted(set(architectures()) - {"ensemble"}), "ensemble"]:
+        plain = ["segment.seconds=3.0", "segment.hop_seconds=1.5", "features.normalise=track"]
+        print(row(name, [s for s in plain if not Path("presets", f"{name}.txt").exists()] + chosen.settings), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

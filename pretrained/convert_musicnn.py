@@ -1,0 +1,166 @@
+"""Read the tagger MSD_musicnn out of the wheel `musicnn==0.1.0` (ISC licence), without TensorFlow, once.
+
+    pip download --no-deps musicnn==0.1.0
+    python -m pretrained.convert_musicnn musicnn-0.1.0-py3-none-any.whl
+
+writes ``genre_core/pretrained/msd_musicnn.safetensors``: the inference weights in float16, under the names of
+`genre_core.backbone.Backbone`. The checkpoint is TensorFlow's "bundle": an index (a LevelDB table of protocol buffers)
+and one file of raw little-endian tensors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from genre_core.backbone import WEIGHTS, Backbone
+from genre_core.errors import GenreError
+from genre_core.files import atomic, digest
+
+SHA256 = "f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa"
+FOLDER = "musicnn/MSD_musicnn/"
+TAGS = "musicnn/configuration.py"
+LAYERS = (  # in the order in which the wheel's models.py makes them: TensorFlow numbers its layers so
+    ("conv2d", "batch_normalization_1", "timbral.0"),
+    ("conv2d_1", "batch_normalization_2", "timbral.1"),
+    ("conv2d_2", "batch_normalization_3", "temporal.0"),
+    ("conv2d_3", "batch_normalization_4", "temporal.1"),
+    ("conv2d_4", "batch_normalization_5", "temporal.2"),
+    ("conv2d_5", "batch_normalization_6", "middle.0"),
+    ("conv2d_6", "batch_normalization_7", "middle.1"),
+    ("conv2d_7", "batch_normalization_8", "middle.2"),
+)
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+
+
+def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of one block of a LevelDB table; keys share prefixes."""
+    if data[offset + size] != 0:
+        raise GenreError("the checkpoint's index is compressed: not expected in this wheel")
+    block = data[offset : offset + size]
+    restarts = int.from_bytes(block[-4:], "little")
+    at, end, key = 0, len(block) - 4 * (restarts + 1), b""
+    while at < end:
+        shared, at = _varint(block, at)
+        own, at = _varint(block, at)
+        length, at = _varint(block, at)
+        key = key[:shared] + block[at : at + own]
+        yield key, block[at + own : at + own + length]
+        at += own + length
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Fields of a protocol buffer: numbers for varints and fixed words, bytes for the rest."""
+    at = 0
+    while at < len(message):
+        tag, at = _varint(message, at)
+        if tag & 7 == 0:
+            value, at = _varint(message, at)
+            yield tag >> 3, value
+        elif tag & 7 == 2:
+            length, at = _varint(message, at)
+            yield tag >> 3, message[at : at + length]
+            at += length
+        else:
+            width = {1: 8, 5: 4}[tag & 7]
+            yield tag >> 3, int.from_bytes(message[at : at + width], "little")
+            at += width
+
+
+def read_bundle(index: bytes, data: bytes) -> dict[str, np.ndarray]:
+    """The float32 tensors of a TensorFlow checkpoint, by name."""
+    at = len(index) - 48  # the footer: where the index of blocks is
+    for _ in range(2):
+        _, at = _varint(index, at)
+    offset, at = _varint(index, at)
+    size, at = _varint(index, at)
+    tensors = {}
+    for _, handle in _block(index, offset, size):
+        first, after = _varint(handle, 0)
+        length, _ = _varint(handle, after)
+        for key, value in _block(index, first, length):
+            if not key:  # the header
+                continue
+            entry = dict(_fields(value))
+            if entry.get(1) != 1:  # DT_FLOAT
+                continue
+            shape = [int(dict(_fields(bytes(d))).get(1, 0)) for n, d in _fields(bytes(entry.get(2, b""))) if n == 2]  # type: ignore[arg-type]
+            begin, count = int(entry.get(4, 0)), int(entry[5])  # type: ignore[arg-type]
+            tensors[key.decode()] = np.frombuffer(data[begin : begin + count], "<f4").reshape(shape)
+    return tensors
+
+
+def converted(tensors: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """The tensors under `Backbone`'s names, in torch's layouts."""
+    state: dict[str, np.ndarray] = {}
+
+    def norm(theirs: str, ours: str) -> None:
+        for old, new in (("gamma", "weight"), ("beta", "bias"), ("moving_mean", "running_mean"), ("moving_variance", "running_var")):
+            state[f"{ours}.{new}"] = tensors[f"{theirs}/{old}"]
+
+    norm("batch_normalization", "input")
+    for conv, bn, ours in LAYERS:
+        kernel = tensors[f"{conv}/kernel"]  # (time, frequency, in, out)
+        weight = kernel.transpose(3, 2, 0, 1)  # (out, in, time, frequency)
+        if ours.startswith("temporal"):
+            weight = weight[..., 0]  # (out, 1, time)
+        elif ours.startswith("middle"):
+            weight = weight[:, 0].transpose(0, 2, 1)  # (out, frequency, time)
+        state[f"{ours}.conv.weight"] = weight
+        state[f"{ours}.conv.bias"] = tensors[f"{conv}/bias"]
+        norm(bn, f"{ours}.norm")
+    norm("batch_normalization_9", "pooled")
+    state["penultimate.weight"], state["penultimate.bias"] = tensors["dense/kernel"].T, tensors["dense/bias"]
+    norm("batch_normalization_10", "hidden")
+    state["tags.weight"], state["tags.bias"] = tensors["dense_1/kernel"].T, tensors["dense_1/bias"]
+    return {name: torch.from_numpy(np.array(value)) for name, value in state.items()}
+
+
+def read_wheel(wheel: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """Weights in float32 and the names of the 50 tags.
+
+    Raises
+    ------
+    GenreError
+        It is another file.
+    """
+    if digest(wheel) != SHA256:
+        raise GenreError(f"{wheel}: not the wheel musicnn==0.1.0 (SHA-256 {SHA256}); get it by `pip download --no-deps musicnn==0.1.0`")
+    with zipfile.ZipFile(wheel) as file:
+        tensors = read_bundle(file.read(FOLDER + ".index"), file.read(FOLDER + ".data-00000-of-00001"))
+        source = file.read(TAGS).decode()
+    text = source[source.index("MSD_LABELS") :]
+    tags = json.loads(text[text.index("[") : text.index("]") + 1].replace("'", '"'))
+    return converted(tensors), tags
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("wheel", type=Path)
+    state, tags = read_wheel(parser.parse_args().wheel)
+    backbone = Backbone()
+    backbone.load_state_dict(state, strict=True)
+    with atomic(WEIGHTS) as part:
+        save_file({name: value.half() for name, value in state.items()}, part, metadata={"tags": json.dumps(tags)})
+    print(f"{WEIGHTS}: {sum(v.numel() for v in state.values())} numbers, {WEIGHTS.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()
