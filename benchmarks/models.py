@@ -45,6 +45,7 @@ def row(name: str, settings: list[str]) -> str:
     """Run one experiment; its row of the table."""
     preset = Path("presets", f"{name}.txt")
     chosen = preset.read_text().split() if preset.exists() else [f"model.type={name}"]
+    subprocess.run(["git", "restore", "--staged", "--worktree", "params.yaml"], check=True)  # -S of the experiment before
     command = ["dvc", "exp", "run", "-f", "-n", f"models-{name}"]
     for setting in [*chosen, *settings]:
         command += ["-S", setting]
@@ -73,8 +74,7 @@ def main() -> None:
         old.unlink()
     print(HEADER)
     for name in chosen.only or [*sorted(set(architectures()) - {"ensemble"}), "ensemble"]:
-        plain = ["segment.seconds=3.0", "segment.hop_seconds=1.5", "features.normalise=track"]
-        print(row(name, [s for s in plain if not Path("presets", f"{name}.txt").exists()] + chosen.settings), flush=True)
+        print(row(name, chosen.settings), flush=True)
 
 
 if __name__ == "__main__":
