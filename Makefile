@@ -22,8 +22,8 @@ demo: $(READY) ## run the whole pipeline on the synthesised demo data set, offli
 	dvc repro
 	@python -m stages.summary
 
-gtzan: $(READY) ## run the pipeline on GTZAN, its fault-filtered split; GTZAN=/path/to/copy names a local one
-	dvc exp run -S dataset.name=gtzan -S dataset.gtzan.path=$(GTZAN) -S segment.protocol=official -S external.online=true
+gtzan: $(READY) ## run the pipeline on GTZAN, its fault-filtered split; GTZAN=/path/to/copy names a local one, PARTIAL=1 accepts a part of it
+	dvc exp run -S dataset.name=gtzan -S "dataset.gtzan.path='$(GTZAN)'" -S dataset.gtzan.partial=$(if $(PARTIAL),true,false) -S segment.protocol=$(if $(PARTIAL),track,official) -S external.online=true
 	@python -m stages.summary
 
 test: $(READY) lint ## lint, type-check and test

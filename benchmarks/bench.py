@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import librosa
@@ -20,10 +21,10 @@ import torch
 from torch import nn
 
 from genre_core import config, inference, models, normalisation, training
-from genre_core.audio import decode
+from genre_core.audio import decode, resample
 from genre_core.datasets import demo
 from genre_core.evaluation import macro_f1
-from genre_core.extraction import Job, extract, features_of
+from genre_core.extraction import Job, extract, log_features
 from genre_core.features import FeatureSpec
 from genre_core.index import window_starts
 from genre_core.inference import GenreModel, Predictor
@@ -72,7 +73,7 @@ def extraction(paths: list[Path], params: config.Params, folder: Path) -> list[t
                 librosa.feature.mfcc(y=y, n_mfcc=spec.n_mfcc, **common)
 
     def ours() -> None:
-        extract([Job(path.stem, path) for path in paths], spec, folder / "store.h5", workers=1)
+        extract([Job(path.stem, path) for path in paths], spec, folder / "store.h5", partial(log_features, spec=spec), workers=1)
 
     window = torch.hann_window(spec.n_fft)
 
@@ -107,11 +108,9 @@ def train(params: config.Params) -> list[tuple[str, float, float, str]]:
     for genre in range(len(demo.GENRES)):
         for artist in range(8):
             y = demo.synthesise(demo.GENRES[genre], seed=5, artist=artist, track=0, seconds=6)
-            with tempfile.NamedTemporaryFile(suffix=".wav") as file:
-                soundfile.write(file.name, y, demo.SAMPLE_RATE)
-                side = "valid" if artist < 3 else "train"
-                stores[side].append(features_of(Job("x", Path(file.name)), spec)[0])
-                labels[side].append(genre)
+            side = "valid" if artist < 3 else "train"
+            stores[side].append(log_features(resample(y, demo.SAMPLE_RATE, spec.sample_rate), spec)["mel"])
+            labels[side].append(genre)
     starts = window_starts(6, params.segment.seconds, params.segment.hop_seconds)
     tracks = [training.TrainingTrack(g, [x], starts) for g, x in zip(labels["train"], stores["train"], strict=True)]
     valid = [training.ValidTrack(g, x, starts) for g, x in zip(labels["valid"], stores["valid"], strict=True)]

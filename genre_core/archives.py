@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from genre_core.errors import GenreError
 from genre_core.files import atomic
 
 _BLOCK_BYTES = 1 << 20
 MAX_MEMBERS = 50_000
+_BROKEN = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(EOFError, OSError, NotImplementedError, RuntimeError, ValueError),
+)
 
 
 class ArchiveError(GenreError):
@@ -83,7 +90,17 @@ def unpack(
                         )
                     file.write(block)
             done[target] = name
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        OSError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+    ) as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise  # our own disk, not the archive
         raise ArchiveError(f"{archive}: broken or not readable as tar or zip ({' '.join(str(error).split())}); fetch it anew") from None
@@ -99,7 +116,37 @@ def _members(archive: Path) -> Iterator[tuple[str, bool, Callable[[], IO[bytes]]
                     kind = member.external_attr >> 28  # of a Unix mode: 8 a file, 0 not said, 10 a link
                     yield member.filename, kind in (0, 8), lambda member=member: opened.open(member)  # type: ignore[misc]
         return
-    with tarfile.open(archive, mode="r:*") as tar:
-        for entry in tar:
-            if not entry.isdir():
-                yield entry.name, entry.isreg(), lambda entry=entry: tar.extractfile(entry)  # type: ignore[misc]
+    with archive.open("rb") as file, _decompressed(file) as stream:
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Limited) as tar:
+            for entry in tar:
+                if not entry.isdir():
+                    yield entry.name, entry.isreg(), lambda entry=entry: tar.extractfile(entry)  # type: ignore[misc]
+        while stream.read(_BLOCK_BYTES):  # to the checksum at the end, which tarfile never reads
+            pass
+
+
+def _decompressed(file: IO[bytes]) -> IO[bytes]:
+    """A compressed tar's content, as a stream."""
+    start = file.read(6)
+    file.seek(0)
+    if start.startswith(b"\x1f\x8b"):
+        return cast(IO[bytes], gzip.GzipFile(fileobj=file))
+    if start.startswith(b"BZh"):
+        return bz2.BZ2File(file)
+    return lzma.LZMAFile(file) if start == b"\xfd7zXZ\x00" else file
+
+
+class _Limited(tarfile.TarInfo):
+    """A header that claims a longer name than any has is refused before it is read into memory."""
+
+    def _proc_gnulong(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        self._refuse_long()
+        return super()._proc_gnulong(tar)  # type: ignore[misc]
+
+    def _proc_pax(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        self._refuse_long()
+        return super()._proc_pax(tar)  # type: ignore[misc]
+
+    def _refuse_long(self) -> None:
+        if self.size > _BLOCK_BYTES:
+            raise tarfile.TarError(f"a name of {self.size:,} bytes")

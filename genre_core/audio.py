@@ -26,6 +26,7 @@ AUDIO_SUFFIXES = frozenset(
     )
 )
 MAX_SECONDS = 3 * 3600.0  # a longer file is no track; a wrong header must not fill the memory
+_MAX_SAMPLES = 3 * 3600 * 48_000  # whatever rate the header claims: 2 GB
 _BLOCK_FRAMES = 1 << 20
 
 
@@ -112,7 +113,12 @@ def decode(
     except (soundfile.SoundFileError, TypeError, ValueError, OSError):  # TypeError: a headerless .raw
         blocks, rate, channels = _open_av(path)
     try:
-        y = _gather(blocks, round(start_seconds * rate), None if seconds is None else round(seconds * rate), round(max_seconds * rate))
+        y = _gather(
+            blocks,
+            round(start_seconds * rate),
+            None if seconds is None else round(seconds * rate),
+            min(round(max_seconds * rate), _MAX_SAMPLES),
+        )
     except OverflowError:
         raise AudioError(f"{path}: longer than {max_seconds / 60:g} minutes; cut it, or give a start and a length") from None
     except soundfile.SoundFileError as error:

@@ -23,8 +23,9 @@ from genre_core.features import FeatureSpec, mel_and_mfcc
 from genre_core.store import Kind, rounded
 
 SPEC = FeatureSpec(sample_rate=16000, n_fft=512, hop_length=256, n_mels=96, n_mfcc=4, fmin_hz=0.0, fmax_hz=8000.0)
-PATCH_FRAMES = 187  # 3 s
-PATCH_HOP_FRAMES = 62  # 1 s
+PATCH_FRAMES = 187
+PATCH_SECONDS = 3.0
+PATCH_HOP_FRAMES = 62  # about 1 s
 TAGS, PENULTIMATE, POOLS = slice(0, 50), slice(50, 250), slice(250, 1756)  # columns of an embedding
 WIDTH = 1756
 WEIGHTS = Path(__file__).parent / "pretrained" / "msd_musicnn.safetensors"

@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genre_core import __version__
 from genre_core.errors import GenreError, SilenceWarning, one_line
@@ -16,8 +16,9 @@ from genre_core.errors import GenreError, SilenceWarning, one_line
 if TYPE_CHECKING:
     from genre_core.inference import Prediction, Predictor
 
-DEFAULT_MODEL = Path("data/model/model.safetensors")
+TRAINED = Path("data/model/model.safetensors")
 WRONG_INPUT = 2
+_MODEL_HELP = f"a model file, or the packaged one for real music (default: {TRAINED} where it was trained on real music, else pretrained)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="example: genre predict song.mp3 album/ --top 3 --timeline song.png",
     )
     predict.add_argument("files", nargs="+", metavar="FILE", help="audio file of any format, or a folder of them")
-    predict.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="model file (default: %(default)s)")
-    predict.add_argument("--json", action="store_true", help="print a list of {file, genre, probabilities, seconds, model}")
+    predict.add_argument("--model", metavar="PATH|pretrained", help=_MODEL_HELP)
+    predict.add_argument("--json", action="store_true", help="print a list of {file, genre, sure, probabilities, seconds, model}")
     predict.add_argument(
         "--top", type=_positive, default=3, metavar="K", help="genres to show for each file, without --json (default: %(default)s)"
     )
@@ -60,7 +61,6 @@ def _predict(chosen: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
-    from genre_core.inference import Predictor
     from genre_core.parallel import cores, one_thread
 
     files, errors = _expand(chosen.files)
@@ -68,9 +68,9 @@ def _predict(chosen: argparse.Namespace) -> int:
         raise GenreError(f"--timeline {chosen.timeline}: draws one file, {len(files)} were given")
     if chosen.timeline and chosen.timeline.suffix.lower() != ".png":
         raise GenreError(f"--timeline {chosen.timeline}: write to a .png file")
-    predictor = Predictor(chosen.model)
+    name, predictor = _predictor(chosen.model)
     if not chosen.json and files:
-        print(_introduction(chosen.model, predictor), flush=True)
+        print(_introduction(name, predictor), flush=True)
 
     def one(file: str) -> Prediction | str:
         one_thread()
@@ -92,9 +92,10 @@ def _predict(chosen: argparse.Namespace) -> int:
             done.append((file, result))
             if not chosen.json:
                 top = list(result.probabilities.items())[: chosen.top]
-                tqdm.write(f"{one_line(file)}: " + ", ".join(f"{genre} {p:.2f}" for genre, p in top), file=sys.stdout)
+                answer = ", ".join(f"{genre} {p:.2f}" for genre, p in top)
+                tqdm.write(f"{one_line(file)}: {answer if result.sure else f'not sure ({answer})'}", file=sys.stdout)
     if chosen.json:
-        json.dump([_as_json(file, result, chosen) for file, result in done], sys.stdout, indent=2, ensure_ascii=False)
+        json.dump([_as_json(file, result, name) for file, result in done], sys.stdout, indent=2, ensure_ascii=False)
         print()
     if chosen.timeline and done:
         from genre_core import plots
@@ -109,20 +110,55 @@ def _predict(chosen: argparse.Namespace) -> int:
     return WRONG_INPUT if errors else 0
 
 
-def _introduction(path: Path, predictor: Predictor) -> str:
-    info = predictor.model.info
+def _predictor(chosen: str | None) -> tuple[str, Predictor]:
+    """The model that was asked for; else the one trained here, if it knows real music; else the packaged one."""
+    from genre_core.inference import Predictor
+
+    if chosen is None and TRAINED.exists():
+        trained = Predictor(TRAINED)
+        if not str(trained.model.info.get("data_set", "")).startswith("demo"):
+            return str(TRAINED), trained
+    name = chosen or "pretrained"
+    return name, Predictor(name)
+
+
+def _introduction(name: str, predictor: Predictor) -> str:
+    model = predictor.model
+    info = model.info
     protocol = f"protocol {info.get('protocol', '?')}{' (LEAKY)' if info.get('leaky') else ''}"
     data = f"{info.get('data_set', 'unknown data')}, {info.get('train_tracks', '?')} tracks"
-    return f"model {path}: {predictor.model.type} trained on {data}, {protocol}"
+    score = _score(name, info)
+    said = f"accuracy {score['accuracy']:.3f} [{score['accuracy_low']:.3f}, {score['accuracy_high']:.3f}] on {score['on']}" if score else ""
+    return f"model {name}: {model.type} trained on {data}, {protocol}; {said or 'no test score beside it'}"
 
 
-def _as_json(file: str, result: Prediction, chosen: argparse.Namespace) -> dict[str, object]:
+def _score(name: str, info: dict[str, Any]) -> dict[str, Any] | None:
+    """The model's test score: its own, or that of the pipeline's last evaluation if it was of this file."""
+    from genre_core.files import digest
+
+    if "score" in info:
+        return dict(info["score"])
+    try:
+        metrics = Path(name).resolve().parents[2] / "metrics" / "test" / "metrics.json"
+        found = json.loads(metrics.read_text(encoding="utf-8"))
+        if found["model"]["sha256"] != digest(name):
+            return None
+        return {
+            "on": f"{found['tracks']} test tracks",
+            **{key: found["track"][key] for key in ("accuracy", "accuracy_low", "accuracy_high")},
+        }
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
+
+
+def _as_json(file: str, result: Prediction, model: str) -> dict[str, object]:
     return {
         "file": file,
         "genre": result.genre,
+        "sure": result.sure,
         "probabilities": result.probabilities,
         "seconds": round(result.seconds, 3),
-        "model": str(chosen.model),
+        "model": model,
     }
 
 

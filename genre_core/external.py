@@ -6,6 +6,7 @@ import hashlib
 import re
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -151,33 +152,58 @@ def fetch(listed: str | Path, out: str | Path, *, online: bool, limits: Limits, 
     out, listed = Path(out), Path(listed)
     (out / "clips").mkdir(parents=True, exist_ok=True)
     done: list[Clip] = []
-    failures = 0
+    failures: Counter[str | None] = Counter()  # in a row, of each host
+    cookies_exist(limits)
     for clip in tqdm(read_list(listed), desc="fetch_external", unit="clip", disable=None):
+        host = urlsplit(clip.url).hostname
         try:
             if clip.file:
                 source = listed.parent / clip.file
             elif not online:
                 done.append(replace(clip, status="skipped", reason="external.online is false"))
                 continue
-            elif failures >= _OFFLINE_AFTER:
-                raise UnavailableError(f"not tried: {failures} clips before it met no network, or were sent away", stop=True)
+            elif failures[host] >= _OFFLINE_AFTER:
+                raise UnavailableError(
+                    f"not tried: {failures[host]} clips of {host} before it met no network, or were sent away", stop=True
+                )
             else:
                 source = download(clip.url, Path(downloads), limits)
             target = f"clips/{clip.clip}.flac"
             try:
                 audio = decode(source, start_seconds=clip.start_seconds, seconds=clip.seconds or None, max_seconds=limits.minutes * 60)
-            except AudioError:
-                if clip.url:  # not kept: it may be mended where it came from
-                    source.unlink(missing_ok=True)
-                raise
+            except AudioError as error:
+                if not clip.url:
+                    raise
+                if clip.start_seconds and "holds no audio there" in str(error):
+                    raise AudioError(f"start {clip.start_seconds:g} s lies beyond the end of {clip.url}; correct the row") from None
+                source.unlink(missing_ok=True)  # it may be mended where it came from
+                raise AudioError(f"{clip.url}: {str(error).removeprefix(f'{source}: ')}") from None
             write(out / target, audio.y, audio.sample_rate)
             done.append(replace(clip, status="ok", path=target))
-            failures = 0
+            failures[host] = 0
         except (UnavailableError, AudioError) as error:
-            failures = failures + 1 if isinstance(error, UnavailableError) and error.stop else 0
+            failures[host] = failures[host] + 1 if isinstance(error, UnavailableError) and error.stop else 0
             done.append(replace(clip, status="failed", reason=" ".join(str(error).split())))
     write_csv(out / MANIFEST, [f.name for f in fields(Clip)], map(asdict, done))
     return done
+
+
+def cookies_exist(limits: Limits) -> None:
+    """Refuse cookies that yt-dlp would make up.
+
+    Raises
+    ------
+    GenreError
+        The file is missing, or of another format.
+    """
+    if not limits.cookies_file:
+        return
+    path = Path(limits.cookies_file)
+    start = path.read_bytes()[:200] if path.is_file() else b""
+    if not re.match(rb"# (Netscape )?HTTP Cookie File", start):
+        raise GenreError(
+            f"external.cookies_file: {str(path)!r} is missing, or no cookie file in Netscape's format; export it anew, or leave it empty"
+        )
 
 
 def read_manifest(folder: str | Path) -> list[Clip]:
@@ -197,18 +223,28 @@ def advice(reason: str, version: str) -> tuple[str, bool]:
     version : str
         yt-dlp's.
     """
-    lower = reason.lower().replace("\u2019", "'")
-    if "not a bot" in lower or "sign in to confirm" in lower:
+    lower = re.sub(r"^\[[^\]]*\] [^\s:]+: ", "", reason).lower().replace("\u2019", "'")  # without the video's id, which may hold any digits
+
+    def says(*signs: str) -> bool:
+        return any(re.search(rf"(?<![a-z0-9]){sign}(?![a-z0-9])", lower) for sign in signs)
+
+    if says("confirm your age", "age-restricted", "members-only", "join this channel"):
+        return "for its members or of age alone (cookies of such an account: external.cookies_from_browser; or replace its row)", False
+    if says("not a bot", "sign in to confirm", "login required", "log in"):
         return "the site wants a login (give yt-dlp cookies: external.cookies_from_browser or external.cookies_file)", True
-    if "429" in lower or "too many requests" in lower or "rate-limit" in lower:
+    if says("http error 429", "too many requests", "rate-limit", "rate-limited"):
         return "too many requests (wait an hour, then `dvc repro -f fetch_external`; what was fetched is kept)", True
-    if any(sign in lower for sign in ("resolve", "connection refused", "unreachable", "failed to establish", "getaddrinfo", "timed out")):
+    if says("resolve", "connection refused", "unreachable", "failed to establish", "getaddrinfo", "timed out"):
         return "no network, or the server does not answer", True
-    if any(
-        sign in lower for sign in ("video unavailable", "private video", "removed", "terminated", "404", "410", "not available in your")
-    ):
-        return "gone (replace or remove its row)", False
+    if says("http error 4(04|10)", "unavailable", "private", "removed", "terminated", "not available", "available in your country", "drm"):
+        return "gone, or not to be had from here (replace or remove its row)", False
     return f"yt-dlp {version} could not (it ages fast: `pip install --upgrade yt-dlp` upgrades it alone)", False
+
+
+def _browser(text: str) -> tuple[str, str | None, str | None, str | None] | None:
+    """yt-dlp's ``BROWSER[+KEYRING][:PROFILE][::CONTAINER]``."""
+    match = re.fullmatch(r"(?P<name>[^+:]+)(\+(?P<keyring>[^:]+))?(:(?!:)(?P<profile>.+?))?(::(?P<container>.+))?", text)
+    return (match["name"].lower(), match["profile"], match["keyring"] and match["keyring"].upper(), match["container"]) if match else None
 
 
 class _Messages:
@@ -263,6 +299,7 @@ def download(url: str, folder: Path, limits: Limits) -> Path:
             "outtmpl": {"default": f"{temporary}/audio.%(ext)s"},
             "noplaylist": True,
             "playlist_items": "1",
+            "extract_flat": "in_playlist",  # a playlist's items are named, not fetched
             "max_filesize": bytes_allowed,
             "match_filter": refuse,
             "progress_hooks": [watch],
@@ -271,7 +308,7 @@ def download(url: str, folder: Path, limits: Limits) -> Path:
             "fragment_retries": 3,
             "retry_sleep_functions": {"http": wait_s, "extractor": wait_s, "fragment": wait_s},
             "cookiefile": limits.cookies_file or None,
-            "cookiesfrombrowser": (limits.cookies_from_browser,) if limits.cookies_from_browser else None,
+            "cookiesfrombrowser": _browser(limits.cookies_from_browser),
             "socket_timeout": 20,
             "quiet": True,
             "no_warnings": True,
@@ -281,7 +318,9 @@ def download(url: str, folder: Path, limits: Limits) -> Path:
         }
         try:
             with YoutubeDL(options) as downloader:
-                downloader.extract_info(url)
+                info = downloader.extract_info(url)
+                if (info or {}).get("_type") in ("playlist", "multi_video"):
+                    raise UnavailableError("a playlist or feed, not one recording; name one of its recordings")
         except UnavailableError:
             raise
         except DownloadError as error:

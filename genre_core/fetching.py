@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from genre_core.errors import GenreError
 from genre_core.files import atomic, digest
 
 _BLOCK_BYTES = 1 << 16
+_PROGRESS_BYTES = 1000
 _PATIENCE_STATUS = {408, 425, 429, 500, 502, 503, 504}  # worth another try
 
 
@@ -41,6 +43,7 @@ def fetch(
     tries: int = 5,
     backoff_s: float = 2.0,
     timeout_s: float = 30.0,
+    deadline_s: float = 6 * 3600.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
     """Download `url` to `target`.
@@ -64,6 +67,8 @@ def fetch(
         Wait before the second attempt; doubled each time, or what the server asks for, at most a minute.
     timeout_s : float > 0
         Longest silence of the server.
+    deadline_s : float > 0
+        For all attempts together.
     sleep : callable
         For tests.
 
@@ -79,19 +84,22 @@ def fetch(
             _verify(target, size, sha256)
             return target
     part = target.with_name(target.name + ".part")
-    failures = 0
+    failures, most = 0, 0
+    deadline = time.monotonic() + deadline_s
     while True:
-        before = part.stat().st_size if part.exists() else 0
         try:
-            _attempt(url, part, max_bytes=max_bytes, timeout_s=timeout_s)
+            _attempt(url, part, max_bytes=max_bytes, timeout_s=timeout_s, deadline=deadline)
             break
         except _PassingError as error:
-            grown = part.exists() and part.stat().st_size > before
-            failures = 1 if grown else failures + 1
+            have = part.stat().st_size if part.exists() else 0
+            failures = 1 if have > most + _PROGRESS_BYTES else failures + 1  # a part that is begun anew, or drips, is no progress
+            most = max(most, have)
+            if time.monotonic() > deadline:
+                raise FetchError(f"{error}; not done after {deadline_s:g} s") from None
             if failures >= tries:
                 raise FetchError(f"{error}; given up after {failures} tries without progress") from None
             sleep(min(60.0, max(error.wait_s, backoff_s * 2 ** (failures - 1))))
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:  # ValueError: an address or header that is none
             raise FetchError(f"not a usable address or redirect: {error}") from None
     try:
         _verify(part, size, sha256)
@@ -101,7 +109,7 @@ def fetch(
     return target
 
 
-def _attempt(url: str, part: Path, *, max_bytes: int, timeout_s: float) -> None:
+def _attempt(url: str, part: Path, *, max_bytes: int, timeout_s: float, deadline: float) -> None:
     """One request, which appends to `part` what is missing, or starts it anew."""
     have, headers = _resumable(url, part)
     try:
@@ -111,31 +119,37 @@ def _attempt(url: str, part: Path, *, max_bytes: int, timeout_s: float) -> None:
                 raise _PassingError("the server refused to resume (416); starting anew")
             if answer.status_code in _PATIENCE_STATUS:
                 asked = answer.headers.get("Retry-After", "")
-                raise _PassingError(f"the server answered {answer.status_code}", float(asked) if asked.isdigit() else 0.0)
+                raise _PassingError(f"the server answered {answer.status_code}", float(_number(asked) or 0))
             if answer.status_code not in (200, 206):
                 raise FetchError(f"the server answered {answer.status_code} {answer.reason}")
             if "html" in answer.headers.get("Content-Type", ""):
                 raise FetchError("the server answered with a web page, not with the file")
-            if answer.status_code == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
+            content_range = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""), re.ASCII)
+            if answer.status_code == 206 and (content_range is None or int(content_range[1]) != have):
                 _forget(part)
                 raise _PassingError("the server resumed at another place; starting anew")
+            if answer.status_code == 206 and tag and tag != headers.get("If-Range"):
+                _forget(part)
+                raise _PassingError("the server resumed another version of the file; starting anew")
             if answer.status_code == 200:
                 have = 0
-            promised = answer.headers.get("Content-Length", "")
-            total = have + int(promised) if promised.isdigit() else None
+            promised = _number(answer.headers.get("Content-Length", ""))
+            total = have + promised if promised is not None else None
+            if answer.status_code == 206 and content_range and content_range[2] != "*":
+                total = int(content_range[2])
             if total is not None and total > max_bytes:
                 raise FetchError(f"{total:,} bytes were promised, at most {max_bytes:,} are accepted")
-            tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
             with atomic(_state(part)) as temporary:
                 temporary.write_text(json.dumps({"url": url, "tag": tag}))
-            got = _append(answer, part, have, total, max_bytes)
+            got = _append(answer, part, have, total, max_bytes, deadline)
             if total is not None and got < total:
                 raise _PassingError(f"the connection ended after {got:,} of {total:,} bytes")
     except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
         raise _PassingError(f"the connection failed ({_cause(error)})") from None
 
 
-def _append(answer: requests.Response, part: Path, have: int, total: int | None, max_bytes: int) -> int:
+def _append(answer: requests.Response, part: Path, have: int, total: int | None, max_bytes: int, deadline: float) -> int:
     """Write the body behind the first `have` bytes; the length reached."""
     with (
         part.open("r+b" if have else "wb") as file,
@@ -147,6 +161,8 @@ def _append(answer: requests.Response, part: Path, have: int, total: int | None,
             have += len(block)
             if have > max_bytes:
                 raise FetchError(f"more than {max_bytes:,} bytes came")
+            if time.monotonic() > deadline:
+                raise FetchError("not done in the time that is allowed; what came is kept")
             file.write(block)
             bar.update(len(block))
     return have
@@ -164,6 +180,11 @@ def _resumable(url: str, part: Path) -> tuple[int, dict[str, str]]:
     if have and saved.get("url") == url and saved.get("tag"):
         return have, {**plain, "Range": f"bytes={have}-", "If-Range": saved["tag"]}
     return 0, plain
+
+
+def _number(text: str) -> int | None:
+    """A header's whole number; None for anything else."""
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
 
 
 def _forget(part: Path) -> None:

@@ -33,6 +33,8 @@ from genre_core.store import Kind
 
 _FORMAT = "genre-core model 1"
 SILENCE_DBFS = -60.0
+NOT_SURE_BELOW = 0.5  # a calibrated probability below which the answer is more often wrong than right
+PRETRAINED = Path(__file__).parent / "pretrained" / "gtzan.safetensors"  # for real music: see CARD.md beside it
 
 
 class _Description(Section):
@@ -61,6 +63,29 @@ class _EnsembleDescription(Section):
     info: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Familiarity:
+    """How unlike the music that a head was trained on a track is: Mahalanobis distance of its mean tags' logarithms.
+
+    Attributes
+    ----------
+    mean : torch.Tensor [shape=(50,)]
+    precision : torch.Tensor [shape=(50, 50)]
+    limit : float
+        Beyond it the model does not know such music.
+    """
+
+    mean: torch.Tensor
+    precision: torch.Tensor
+    limit: float
+
+    def distance(self, embeddings: np.ndarray) -> float:
+        """Of a track's embeddings, shape ``(patches, 1756)``."""
+        tags = torch.from_numpy(embeddings[:, backbone.TAGS].astype(np.float32)).mean(0).clamp(min=1e-6)
+        off = tags.log() - self.mean
+        return float((off @ self.precision @ off).clamp(min=0).sqrt())
+
+
 @dataclass
 class GenreModel:
     """A network with all that its use needs.
@@ -79,7 +104,9 @@ class GenreModel:
     temperature : float
         Divides the logits: calibration (Guo et al. 2017, "On calibration of modern neural networks").
     info : dict
-        Data set, protocol, seed, versions: for people.
+        Data set, protocol, seed, versions: for people. ``not_sure_below``: the calibrated probability below which an answer is none.
+    familiarity : Familiarity, optional
+        Of models that read embeddings.
     """
 
     type: str
@@ -92,6 +119,7 @@ class GenreModel:
     normalisation: Normalisation
     temperature: float = 1.0
     info: dict[str, Any] = field(default_factory=dict)
+    familiarity: Familiarity | None = None
 
     @property
     def parameters(self) -> int:
@@ -136,6 +164,8 @@ class GenreModel:
         grid = self.grid
         track = torch.from_numpy(np.asarray(features, np.float32)).to(device)  # (frames, bins)
         frames = grid.frames(self.segment_seconds)
+        if self.kind == "musicnn":
+            frames = min(frames, len(track))  # any number of patches will do
         first = torch.tensor([max(0, min(grid.first_frame(s), len(track) - frames)) for s in starts_seconds], device=device)
         reference = self.normalisation.reference(track)
         parts = []
@@ -153,7 +183,10 @@ class GenreModel:
     def state(self) -> dict[str, torch.Tensor]:
         """Every tensor of the model's file."""
         state = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
-        return state | {"normalisation.mean": self.normalisation.mean.cpu(), "normalisation.deviation": self.normalisation.deviation.cpu()}
+        state |= {"normalisation.mean": self.normalisation.mean.cpu(), "normalisation.deviation": self.normalisation.deviation.cpu()}
+        if self.familiarity:
+            state |= {f"familiar.{name}": torch.as_tensor(value) for name, value in vars(self.familiarity).items()}
+        return state
 
     def description(self) -> dict[str, Any]:
         """Everything else in the model's file."""
@@ -252,20 +285,21 @@ def _write(path: str | Path, state: dict[str, torch.Tensor], description: dict[s
 
 
 def load(path: str | Path) -> Model:
-    """Read a model.
+    """Read a model; ``pretrained`` is the packaged one for real music.
 
     Raises
     ------
     GenreError
         The file is missing, no safetensors, or no model of this project.
     """
+    path = PRETRAINED if str(path) == "pretrained" else path
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except FileNotFoundError:
         raise GenreError(
-            f"{path}: no such model; `make demo` or `dvc repro` makes data/model/model.safetensors, --model names another"
+            f"{path}: no such model; `make demo` or `dvc repro` makes data/model/model.safetensors, --model pretrained is the packaged one"
         ) from None
     except (safetensors.SafetensorError, OSError) as error:
         raise GenreError(f"{path}: not readable as a safetensors model: {error}") from None
@@ -292,8 +326,18 @@ def _model(raw: dict[str, Any], state: dict[str, torch.Tensor], where: str) -> G
     bins = models.bins(models.feature_of(said.type), spec)
     if normalisation.mean.shape != (bins,) or normalisation.deviation.shape != (bins,):
         raise ValueError(f"normalisation of {tuple(normalisation.mean.shape)} bins, expected {bins}")
+    familiarity = None
+    if "familiar.limit" in state:
+        familiarity = Familiarity(state.pop("familiar.mean"), state.pop("familiar.precision"), float(state.pop("familiar.limit")))
+        if familiarity.mean.shape != (50,) or familiarity.precision.shape != (50, 50):
+            raise ValueError("familiarity of another number of tags than 50")
     network = models.build(said.type, said.hyperparameters, n_bins=bins, n_genres=len(said.genres), where=where)
     network.load_state_dict(state)
+    numbers = [*state.values(), normalisation.mean, normalisation.deviation]
+    if not all(torch.isfinite(value).all() for value in numbers) or not (normalisation.deviation > 0).all():
+        raise ValueError("weights that are no finite numbers, or a deviation that is not above 0")
+    if len(set(said.genres)) < len(said.genres) or not all(genre.isprintable() and genre for genre in said.genres):
+        raise ValueError("genres that are empty, not printable, or named twice")
     return GenreModel(
         said.type,
         said.hyperparameters,
@@ -305,6 +349,7 @@ def _model(raw: dict[str, Any], state: dict[str, torch.Tensor], where: str) -> G
         normalisation,
         said.temperature,
         said.info,
+        familiarity,
     )
 
 
@@ -320,6 +365,8 @@ class Prediction:
         Calibrated, most probable first.
     seconds : float
         Length of the audio.
+    sure : bool
+        False where the probability is low, the music unlike any that was learned from, or there is none.
     starts_seconds : np.ndarray [shape=(windows,)]
     timeline : np.ndarray [shape=(windows, genres)]
         Probabilities of each window, genres in the model's order.
@@ -328,6 +375,7 @@ class Prediction:
     genre: str
     probabilities: dict[str, float]
     seconds: float
+    sure: bool
     starts_seconds: np.ndarray
     timeline: np.ndarray
 
@@ -374,7 +422,7 @@ class Predictor:
         Raises
         ------
         AudioError
-            The audio is shorter than one segment, or no finite mono signal.
+            The audio is shorter than one segment (3 s for a model of embeddings, whose windows may be shorter), or no finite mono signal.
 
         Warns
         -----
@@ -385,16 +433,24 @@ class Predictor:
             raise AudioError(f"audio of shape {y.shape} must be one-dimensional and finite; mix it to mono")
         seconds = len(y) / sample_rate
         starts = window_starts(seconds, self.model.segment_seconds, self.model.hop_seconds)
-        if not starts:
-            raise AudioError(f"too short: {seconds:.2f} s, the model needs {self.model.segment_seconds:g} s")
-        if peak(y) < 10 ** (SILENCE_DBFS / 20):
+        any_length = self.model.kinds == ("musicnn",)
+        if not starts and not (any_length and seconds >= backbone.PATCH_SECONDS):
+            needs = min(self.model.segment_seconds, backbone.PATCH_SECONDS) if any_length else self.model.segment_seconds
+            raise AudioError(f"too short: {seconds:.2f} s, the model needs {needs:g} s")
+        starts = starts or [0.0]
+        silent = peak(y) < 10 ** (SILENCE_DBFS / 20)
+        if silent:
             what = f"{name}: silent" if name else "silent audio"
             warnings.warn(f"{what} (peak below {SILENCE_DBFS:g} dBFS): the answer means nothing", SilenceWarning, stacklevel=2)
-        timeline = self.model.probabilities(self.model.score(self._features(y, sample_rate), starts))
+        features = self._features(y, sample_rate)
+        timeline = self.model.probabilities(self.model.score(features, starts))
         mean = timeline.mean(axis=0)
         order = np.argsort(-mean, kind="stable")
         probabilities = {self.model.genres[i]: float(mean[i]) for i in order}
-        return Prediction(self.model.genres[order[0]], probabilities, seconds, np.array(starts), timeline)
+        sure = not silent and bool(mean.max() >= self.model.info.get("not_sure_below", NOT_SURE_BELOW))
+        if isinstance(self.model, GenreModel) and self.model.familiarity:
+            sure = sure and self.model.familiarity.distance(features["musicnn"]) <= self.model.familiarity.limit
+        return Prediction(self.model.genres[order[0]], probabilities, seconds, sure, np.array(starts), timeline)
 
     def _features(self, y: np.ndarray, sample_rate: int) -> dict[Kind, np.ndarray]:
         """In the store's precision, so that a file gets exactly the score that `evaluate` gave its features."""

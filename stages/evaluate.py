@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from genre_core import config, evaluation, index, inference, plots
-from genre_core.files import read_csv, write_csv, write_json
+from genre_core.files import digest, read_csv, write_csv, write_json
 from genre_core.store import FeatureStore
 from stages import DATA_SET_KEYS, INDEX, METRICS, MODEL, STORES, described, run
 
@@ -51,7 +51,7 @@ def main() -> str:
             "temperature": model.temperature,
         },
         "genres": by_genre,
-        "model": {"type": model.type, "parameters": model.parameters, "bytes": MODEL.stat().st_size},
+        "model": {"type": model.type, "parameters": model.parameters, "bytes": MODEL.stat().st_size, "sha256": digest(MODEL)},
     }
     write_json(OUT / "metrics.json", metrics)
 

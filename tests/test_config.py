@@ -29,7 +29,20 @@ def changed(tmp_path: Path, **values: object) -> Path:
 
 def test_the_committed_params_are_valid(params):
     assert params.model.type in config.architectures()
-    assert config.architectures() == ("cnn", "fnn")
+    assert config.architectures() == (
+        "attention",
+        "cnn",
+        "crnn",
+        "ensemble",
+        "fnn",
+        "logistic",
+        "mfcc_cnn",
+        "musicnn",
+        "resnet",
+        "svm",
+        "transfer",
+        "vgg",
+    )
 
 
 def test_a_float_as_dvc_writes_it_is_a_number(tmp_path):
@@ -58,8 +71,8 @@ def test_a_float_as_dvc_writes_it_is_a_number(tmp_path):
         ("features__n_mfcc", 128 + 1, ["features.n_mfcc", "129", "128"]),
         ("features__hop_length", 4096, ["hop_length 4096", "2048"]),
         ("augment__copies__pitch_semitones", {"min": 3, "max": -3}, ["pitch_semitones", "min 3", "max -3"]),
-        ("model__type", "resnet50", ["'resnet50'", "cnn, fnn"]),
-        ("model__cn", {"width": 1}, ["'cn'", "cnn, fnn"]),
+        ("model__type", "resnet50", ["'resnet50'", "attention, cnn, crnn"]),
+        ("model__cn", {"width": 1}, ["'cn'", "attention, cnn, crnn"]),
         ("dataset__name", "gtzam", ["dataset.name", "'gtzam'", "'demo'"]),
         ("train__epochs", True, ["train.epochs", "true", "number"]),
         ("features__n_fft", 2049, ["features.n_fft", "2049", "multiple of 2"]),

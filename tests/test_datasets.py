@@ -148,14 +148,15 @@ def test_the_default_demo_is_neither_trivial_nor_hopeless(tmp_path, params):
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
-    from genre_core.extraction import Job, features_of
+    from genre_core.audio import decode
+    from genre_core.features import mel_and_mfcc
 
     tracks = demo.download(tmp_path, **params.dataset.demo.model_dump())
     assert min(Counter(t.genre for t in tracks).values()) >= 12
     assert params.dataset.demo.seconds >= 12
     x = []
     for track in tracks:
-        mfcc = features_of(Job(track.track, tmp_path / track.path), SPEC)[1]
+        mfcc = mel_and_mfcc(decode(tmp_path / track.path, sample_rate=SPEC.sample_rate).y, SPEC)[1]
         x.append(np.concatenate([mfcc.mean(0), mfcc.std(0), np.diff(mfcc, axis=0).std(0)]))
     x, y, split = np.array(x), np.array([t.genre for t in tracks]), np.array([t.split for t in tracks])
     machine = make_pipeline(StandardScaler(), SVC(C=10)).fit(x[split == "train"], y[split == "train"])

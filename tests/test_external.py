@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import json
 import threading
 import time
@@ -84,7 +85,7 @@ def test_what_can_not_be_had_is_named_and_the_rest_goes_on(tmp_path, write_tone,
         "Good": "ok",
     }
     assert "404" in clips["Missing"].reason
-    assert "gone (replace or remove its row)" in clips["Missing"].reason
+    assert "gone, or not to be had from here (replace or remove its row)" in clips["Missing"].reason
     assert "yt-dlp 20" in clips["Page"].reason
     assert "pip install --upgrade yt-dlp" in clips["Page"].reason
     assert "max-filesize" in clips["Big"].reason or "max_megabytes" in clips["Big"].reason
@@ -142,6 +143,12 @@ def test_a_name_that_climbs_stays_inside(tmp_path, write_tone):
         ("[youtube] x: Video unavailable. This video has been removed by the uploader", "gone", False),
         ("[youtube] x: Private video. Sign in if you've been granted access to this video", "gone", False),
         ("[youtube] x: Unable to extract player response; please report this issue", "pip install --upgrade yt-dlp", False),
+        ("[youtube] aB429xYzQ0k: Video unavailable", "gone", False),
+        ("[youtube] aB404xYzQ0k: Unable to extract player response", "pip install --upgrade yt-dlp", False),
+        ("[youtube] x: Sign in to confirm your age. This video may be inappropriate for some users.", "cookies of such an account", False),
+        ("[youtube] x: The uploader has not made this video available in your country", "gone, or not to be had", False),
+        ("[youtube] x: This video is not available", "gone, or not to be had", False),
+        ("[youtube] x: Join this channel to get access to members-only content", "cookies of such an account", False),
         ("Unable to download webpage: Failed to resolve 'www.youtube.com'", "no network", True),
     ],
 )
@@ -158,6 +165,62 @@ def test_no_network_is_noticed_after_three(tmp_path, server):
     assert [c.status for c in clips] == ["failed"] * 5
     assert "refused" in clips[0].reason
     assert all("not tried" in c.reason for c in clips[3:])
+
+
+def test_a_dead_host_does_not_cost_another(tmp_path, write_tone, server):
+    write_tone("served/song.wav")
+    with servers.serve(servers.status(200)) as dead:
+        pass
+    dead.server_close()
+    rows = [f"http://127.0.0.2:{dead.server_port}/{i}.mp3,,rock,Dead {i},," for i in range(4)]
+    clips = fetch(listed(tmp_path, *rows, f"{server.url}/song.wav,,rock,Good,,"), tmp_path)
+    assert [c.status for c in clips] == ["failed"] * 4 + ["ok"]
+    assert "not tried: 3 clips of 127.0.0.2" in clips[3].reason
+
+
+def test_a_start_beyond_the_end_names_the_row_and_keeps_the_download(tmp_path, write_tone, server):
+    write_tone("served/song.wav", seconds=3)
+    path = listed(tmp_path, f"{server.url}/song.wav,,rock,Song,60,5")
+    (clip,) = fetch(path, tmp_path)
+    assert "start 60 s lies beyond the end of http://127.0.0.1" in clip.reason
+    server.shutdown()
+    server.server_close()
+    (clip,) = fetch(path, tmp_path)
+    assert "start 60 s lies beyond" in clip.reason
+
+
+@pytest.mark.parametrize("content", [None, "no cookies"])
+def test_cookies_that_are_none_are_refused_by_their_parameter(tmp_path, content):
+    file = tmp_path / "cookies.txt"
+    if content:
+        file.write_text(content)
+    with pytest.raises(GenreError, match=r"external\.cookies_file: '.*cookies\.txt' is missing, or no cookie file"):
+        fetch(listed(tmp_path, ",a.wav,rock,A,,"), tmp_path, limits=dataclasses.replace(LIMITS, cookies_file=str(file)))
+    assert file.exists() == bool(content)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", None),
+        ("firefox", ("firefox", None, None, None)),
+        ("Firefox:default::work", ("firefox", "default", None, "work")),
+        ("chromium+gnomekeyring:Profile 1", ("chromium", "Profile 1", "GNOMEKEYRING", None)),
+    ],
+)
+def test_browsers_are_named_as_yt_dlp_names_them(text, expected):
+    assert external._browser(text) == expected
+
+
+def test_a_feed_is_no_recording(tmp_path, write_tone, server):
+    write_tone("served/song.wav")
+    items = f'<item><title>One</title><link>{server.url}/song.wav</link><enclosure url="{server.url}/song.wav" type="audio/wav"/></item>'
+    (tmp_path / "served/feed.xml").write_text(
+        f'<?xml version="1.0"?><rss version="2.0"><channel><title>Feed</title>{items * 2}</channel></rss>'
+    )
+    (clip,) = fetch(listed(tmp_path, f"{server.url}/feed.xml,,rock,Feed,,"), tmp_path)
+    assert clip.status == "failed"
+    assert "a playlist or feed, not one recording" in clip.reason
 
 
 def test_what_broke_is_asked_for_again_when_it_is_mended(tmp_path, write_tone, server):

@@ -13,11 +13,11 @@ SHA = hashlib.sha256(BODY).hexdigest()
 
 @pytest.fixture
 def get(tmp_path):
-    def run(server, **options):
+    def run(server, target="genres.tar.gz", **options):
         waits = []
         settings = {"max_bytes": 1_000_000, "timeout_s": 0.5, "tries": 3, "sleep": waits.append} | options
         run.waits = waits
-        return fetch(getattr(server, "url", server), tmp_path / "genres.tar.gz", **settings)
+        return fetch(getattr(server, "url", server), tmp_path / target, **settings)
 
     return run
 
@@ -74,7 +74,51 @@ def test_416_and_a_wrong_place_start_anew(get):
     with servers.serve(
         servers.cut(BODY, 100_000), servers.status(416), servers.cut(BODY, 50_000), elsewhere, servers.whole(BODY)
     ) as server:
-        assert get(server, sha256=SHA).read_bytes() == BODY
+        assert get(server, sha256=SHA, tries=5).read_bytes() == BODY
+
+
+def test_a_resumed_answer_that_is_of_another_version_or_too_short_is_not_joined(get):
+    other = BODY[::-1]
+
+    def mixed(handler):  # ignores If-Range
+        handler.head(206, Content_Length=400_000, Content_Range="bytes 100000-499999/500000", ETag='"2"')
+        handler.wfile.write(other[100_000:])
+
+    with servers.serve(servers.cut(BODY, 100_000), mixed, servers.whole(other, '"2"')) as server:
+        assert get(server, tries=5).read_bytes() == other
+
+    def short(handler):
+        handler.head(206, Content_Length=10, Content_Range="bytes 100000-100009/500000", ETag='"1"')
+        handler.wfile.write(BODY[100_000:100_010])
+
+    with servers.serve(servers.cut(BODY, 100_000), short, servers.status(404)) as server, pytest.raises(FetchError, match="404"):
+        get(server, tries=5, target="short.gz")
+
+
+def test_a_server_that_never_gets_anywhere_is_given_up(get):
+    def drip(handler):
+        start = int((handler.headers.get("Range") or "bytes=0-")[6:-1])
+        handler.head(206 if start else 200, Content_Length=500_000 - start, Content_Range=f"bytes {start}-499999/500000", ETag='"1"')
+        handler.wfile.write(b"x")
+
+    with servers.serve(drip) as server, pytest.raises(FetchError, match="given up after 3 tries"):
+        get(server)
+    circle = [servers.cut(BODY, 100_000), servers.status(416)] * 20
+    with servers.serve(*circle) as server, pytest.raises(FetchError, match="given up after 3 tries"):
+        get(server, target="circle.gz")
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Location": "http://[::1/x"}, {"Retry_After": "²"}, {"Content_Length": "²"}, {"Content_Length": "9" * 5000}]
+)
+def test_headers_that_make_no_sense_are_no_traceback(get, headers):
+    status = 302 if "Location" in headers else 503 if "Retry_After" in headers else 200
+
+    def odd(handler):
+        handler.head(status, **{k: v.encode().decode("latin-1") for k, v in headers.items()})
+
+    with servers.serve(odd) as server, pytest.raises(FetchError):
+        get(server, size=7)
 
 
 def test_waiting_backs_off_and_obeys_the_server(get):

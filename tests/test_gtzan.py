@@ -1,6 +1,8 @@
+import contextlib
 import io
 import stat
 import tarfile
+import tempfile
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -224,6 +226,65 @@ def test_a_truncated_archive_is_refused(tmp_path, sounds, kind):
     path.write_bytes(path.read_bytes()[:-50_000])
     with pytest.raises(ArchiveError, match="broken or not readable"):
         bring(tmp_path, path)
+
+
+@pytest.mark.parametrize("kind", ["w:gz", "w:bz2", "w:xz"])
+def test_a_rotten_bit_is_noticed(tmp_path, sounds, kind):
+    path = tar(tmp_path / "x.tar", [("genres/blues/blues.00000.wav", sounds["blues.00000", "wav"])], kind)
+    data = bytearray(path.read_bytes())
+    for place_of_bit in range(len(data) // 4, len(data) - 100, len(data) // 6):
+        rotten = bytearray(data)
+        rotten[place_of_bit] ^= 4
+        path.write_bytes(rotten)
+        with pytest.raises(ArchiveError):
+            unpack(path, place, tmp_path / f"out{place_of_bit}")
+
+
+def test_a_name_that_claims_gigabytes_is_refused_before_it_is_read(tmp_path):
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 600_000_000
+    (tmp_path / "x.tar").write_bytes(header.tobuf(tarfile.GNU_FORMAT) + b"a" * 2_000_000)
+    with pytest.raises(ArchiveError, match="a name of 600,000,000 bytes"):
+        unpack(tmp_path / "x.tar", place, tmp_path / "out")
+
+
+def test_a_mirror_whose_archive_lacks_tracks_falls_through(tmp_path, sounds):
+    empty = tar(tmp_path / "empty.tar.gz", [("readme", b"x")]).read_bytes()
+    good = tar(tmp_path / "good.tar.gz", [("blues.00000.wav", sounds["blues.00000", "wav"])]).read_bytes()
+    with servers.serve(servers.whole(empty)) as first, servers.serve(servers.whole(good)) as second:
+        mirrors = (Mirror(first.url), Mirror(second.url))
+        assert [t.track for t in bring(tmp_path, mirrors=mirrors)] == ["blues.00000"]
+        with pytest.raises(
+            GenreError, match=r"could not be fetched: .*lacks 1000 .*lacks 999 of GTZAN's 1,000 tracks.*dataset\.gtzan\.path"
+        ):
+            gtzan.download(tmp_path / "raw2", path="", partial=False, downloads=tmp_path / "cache2", mirrors=mirrors)
+    assert list((tmp_path / "cache2").glob("*")) == []
+
+
+def test_a_file_cut_in_its_midst_is_in_the_report_and_linked_folders_are_followed(tmp_path, sounds):
+    buffer = io.BytesIO()
+    y = np.random.default_rng(0).normal(0, 0.1, gtzan.table()["rock.00099"].n_samples)
+    soundfile.write(buffer, y, 22050, format="FLAC")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/rock.00099.flac").write_bytes(buffer.getvalue()[:100_000])
+    (tmp_path / "elsewhere/blues.00000.wav").write_bytes(sounds["blues.00000", "wav"])
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy/genres").symlink_to(tmp_path / "elsewhere")
+    bring(tmp_path, tmp_path / "copy")
+    report = (tmp_path / "raw/report.csv").read_text()
+    assert "rock.00099,unreadable" in report or "rock.00099,other length" in report
+    assert "blues.00000" not in report
+
+
+@given(st.integers(0, 10_000), st.integers(0, 255), st.sampled_from(["w:gz", "w:bz2", "w:xz", "w"]))
+def test_a_changed_byte_of_a_real_archive_is_read_or_refused(position, value, kind):
+    with tempfile.TemporaryDirectory() as folder:
+        path = tar(Path(folder) / "x", [("blues.00000.wav", b"RIFF" + bytes(range(256)) * 8)], kind)
+        data = bytearray(path.read_bytes())
+        data[position % len(data)] = value
+        path.write_bytes(data)
+        with contextlib.suppress(ArchiveError):
+            unpack(path, place, Path(folder) / "out")
 
 
 @given(st.binary(max_size=2000))

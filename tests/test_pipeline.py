@@ -9,7 +9,7 @@ import pytest
 import yaml
 from conftest import copy_project, run, set_params
 
-STAGES = ["download", "segment", "extract", "augment", "train", "evaluate", "fetch_external", "validate_external"]
+STAGES = ["download", "segment", "extract", "embed", "augment", "train", "evaluate", "fetch_external", "validate_external"]
 
 
 def ran(done):
@@ -59,7 +59,7 @@ def test_two_clean_runs_with_1_and_2_workers_have_the_same_lock(project, tmp_pat
 
 def test_another_network_re_runs_training_and_later(own):
     done = run("dvc", "exp", "run", "-S", "model.type=fnn", cwd=own)
-    assert ran(done) == ["train", "evaluate", "validate_external"]
+    assert ran(done) == ["embed", "train", "evaluate", "validate_external"]
     assert metrics(own, "test")["model"]["type"] == "fnn"
     shown = run("dvc", "exp", "show", "--csv", cwd=own).stdout
     assert "model.type" in shown.splitlines()[0]

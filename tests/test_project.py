@@ -9,6 +9,8 @@ import pytest
 import yaml
 from closure import ROOT, import_closure
 
+from genre_core.config import architectures
+
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 WITHOUT_CODE = {"download", "fetch_external"}  # a changed comment must not fetch gigabytes again
@@ -58,7 +60,7 @@ def test_every_parameter_belongs_to_a_stage():
     used = {p for stage in PIPELINE["stages"].values() for p in stage["params"]}
     expand = {
         "dataset.${dataset.name}": ["dataset.demo", "dataset.gtzan", "dataset.folder"],
-        "model.${model.type}": ["model.cnn", "model.fnn"],
+        "model.${model.type}": [f"model.{name}" for name in architectures()],
     }
     used |= {p for key, values in expand.items() if key in used for p in values}
     unused = [key for key, _ in leaves(PARAMS) if not any(key == p or key.startswith(p + ".") for p in used)]

@@ -11,6 +11,7 @@ artist crosses that split, save within three collaborations, which count as arti
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections import Counter
@@ -18,13 +19,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import soundfile
 from tqdm import tqdm
 
 from genre_core.archives import unpack
+from genre_core.audio import decode
 from genre_core.datasets import Track, write_catalogue
 from genre_core.datasets.folder import link
-from genre_core.errors import GenreError
+from genre_core.errors import AudioError, GenreError
 from genre_core.fetching import fetch
 from genre_core.files import atomic, digest, read_csv, write_csv
 
@@ -49,7 +50,8 @@ class Mirror:
 
 
 MIRRORS = (
-    Mirror("https://huggingface.co/datasets/marsyas/gtzan/resolve/main/data/genres.tar.gz"),  # digest not known: its content is checked
+    # Seen with 1,226,192,050 bytes in August 2026, and may change there: its content is checked instead.
+    Mirror("https://huggingface.co/datasets/marsyas/gtzan/resolve/main/data/genres.tar.gz"),
     Mirror(
         "http://opihi.cs.uvic.ca/sound/genres.tar.gz",  # the canonical home, dead since 2022
         1_225_571_541,
@@ -110,7 +112,7 @@ def download(
         found = _from_local(Path(path), out)
         source = path
     else:
-        found, source = _from_mirrors(out, Path(downloads), mirrors, options)
+        found, source = _from_mirrors(out, Path(downloads), mirrors, partial, options)
     problems = _check(out, found, known)
     write_csv(out / REPORT, ["track", "problem", "detail"], problems)
     counts = Counter(row["problem"] for row in problems)
@@ -142,7 +144,7 @@ def place(member: PurePosixPath) -> str | None:
 
 def _from_local(path: Path, out: Path) -> dict[str, str]:
     if path.is_dir():
-        placed = [(file, place(PurePosixPath(file.relative_to(path).as_posix()))) for file in sorted(path.rglob("*")) if file.is_file()]
+        placed = [(file, place(PurePosixPath(file.relative_to(path).as_posix()))) for file in _files(path)]
         sources = [(file, target) for file, target in placed if target is not None]
         found = _by_track((target for _, target in sources), path)
         for file, target in sources:
@@ -153,7 +155,16 @@ def _from_local(path: Path, out: Path) -> dict[str, str]:
     return _by_track(unpack(path, place, out), path)
 
 
-def _from_mirrors(out: Path, downloads: Path, mirrors: tuple[Mirror, ...], options: dict[str, object]) -> tuple[dict[str, str], str]:
+def _files(path: Path) -> list[Path]:
+    """Files below a folder, through linked folders too."""
+    return sorted(
+        Path(folder, name) for folder, _, names in os.walk(path, followlinks=True) for name in names if Path(folder, name).is_file()
+    )
+
+
+def _from_mirrors(
+    out: Path, downloads: Path, mirrors: tuple[Mirror, ...], partial: bool, options: dict[str, object]
+) -> tuple[dict[str, str], str]:
     failures = []
     for mirror in mirrors:
         target = downloads / f"{re.sub(r'[^a-z0-9]+', '-', mirror.url.lower()).strip('-')}.tar.gz"
@@ -163,11 +174,14 @@ def _from_mirrors(out: Path, downloads: Path, mirrors: tuple[Mirror, ...], optio
             archive = fetch(mirror.url, target, max_bytes=_MAX_ARCHIVE_BYTES, size=mirror.size, sha256=sha256, **options)  # type: ignore[arg-type]
             try:
                 found = _by_track(unpack(archive, place, out), archive)
+                missing = table().keys() - found.keys()
+                if len(missing) == len(table()) or (missing and not partial):
+                    raise GenreError(f"its archive lacks {len(missing)} of GTZAN's 1,000 tracks")
                 with atomic(seal) as part:
                     part.write_text(digest(archive) + "\n")
                 return found, mirror.url
             except GenreError:
-                archive.unlink()  # broken: a later run must not find it
+                archive.unlink(missing_ok=True)  # broken: a later run must not find it
                 shutil.rmtree(out, ignore_errors=True)
                 raise
         except GenreError as error:
@@ -204,11 +218,11 @@ def _check(out: Path, found: dict[str, str], known: dict[str, Known]) -> list[di
             report(track, "missing")
         else:
             try:
-                info = soundfile.info(str(out / found[track]))
-            except (soundfile.LibsndfileError, RuntimeError) as error:
-                report(track, "unreadable", str(error))
+                audio = decode(out / found[track])  # all of it: a header may promise what is not there
+            except AudioError as error:
+                report(track, "unreadable", str(error).removeprefix(f"{out / found[track]}: "))
                 continue
-            expected = known[track].n_samples * info.samplerate / SAMPLE_RATE
-            if abs(info.frames - expected) > 0.01 * SAMPLE_RATE:
-                report(track, "other length", f"{info.frames} samples at {info.samplerate} Hz, expected {expected:.0f}")
+            expected = known[track].n_samples * audio.sample_rate / SAMPLE_RATE
+            if abs(len(audio.y) - expected) > 0.01 * SAMPLE_RATE:
+                report(track, "other length", f"{len(audio.y)} samples at {audio.sample_rate} Hz, expected {expected:.0f}")
     return problems

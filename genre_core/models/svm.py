@@ -1,4 +1,4 @@
-"""A support vector machine with a Gaussian kernel on MFCC statistics, by scikit-learn; kept as plain arrays.
+"""A support vector machine with a Gaussian kernel on MFCC statistics, by scikit-learn, kept as plain arrays.
 
 The classical baseline of the field (C. Cortes and V. Vapnik, "Support-vector networks", 1995; G. Tzanetakis and P. Cook 2002 for
 the statistics). Logits are scikit-learn's one-against-rest decision values, made of one-against-one votes and margins.

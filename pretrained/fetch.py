@@ -1,0 +1,39 @@
+"""Bring the published activations; the evaluation part may be missing, the training part not."""
+
+import shutil
+from pathlib import Path
+
+from genre_core.errors import GenreError
+from genre_core.fetching import FetchError, fetch
+from genre_core.files import digest, write_json
+from pretrained.taggram import DATA, PARTS, URL, params
+from stages import DOWNLOADS, run
+
+
+def main() -> str:
+    chosen = params()
+    DATA.mkdir(parents=True, exist_ok=True)
+    status = {}
+    for part, (name, sha256) in PARTS.items():
+        local = getattr(chosen, f"{part}_path")
+        try:
+            if local:
+                if not Path(local).is_file() or digest(local) != sha256:
+                    raise FetchError(f"{part}_path: {local} is missing, or not {name} (SHA-256 {sha256})")
+                source = Path(local)
+            elif chosen.online:
+                source = fetch(URL + name, DOWNLOADS / name, max_bytes=100_000_000, sha256=sha256, tries=3)
+            else:
+                raise FetchError(f"online is false and {part}_path empty")
+            shutil.copy(source, DATA / f"{part}.npz")
+            status[part] = "ok"
+        except FetchError as error:
+            if part == "training":
+                raise GenreError(f"the training part cannot be had: {error}; name a local copy in pretrained/params.yaml") from None
+            status[part] = f"not fetched: {error}"
+    write_json(DATA / "status.json", status)
+    return f"fetch: {status}"
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,76 @@
+"""The published activations: tags of MSD_musicnn for patches of GTZAN's fault-filtered tracks.
+
+J. Pons, "sklearn-audio-transfer-learning", https://github.com/jordipons/sklearn-audio-transfer-learning, ISC licence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from genre_core.config import Section
+from genre_core.datasets import gtzan
+from genre_core.errors import GenreError
+
+FOLDER = Path("pretrained")
+DATA = FOLDER / "data"
+URL = "https://raw.githubusercontent.com/jordipons/sklearn-audio-transfer-learning/master/data/audio_representations/"
+PARTS = {
+    "training": ("training_data_GTZAN_MSDmusicnn_taggram.npz", "1c7584e7f3b7da1b20b4709e737e218ec5019c6a2ff5a2865c977b208f77a42c"),
+    "evaluation": ("evaluation_data_GTZAN_MSDmusicnn_taggram.npz", "02a03d35bc0761a4201b304fa6aaa974cd7112df7714ac81deb209521d19b6ce"),
+}
+
+
+class Params(Section):
+    """pretrained/params.yaml."""
+
+    training_path: str
+    evaluation_path: str
+    online: bool
+    folds: int
+    repeats: int
+    bootstrap_samples: int
+    seed: int
+
+
+def params() -> Params:
+    """The parameters of this pipeline."""
+    return Params.model_validate(yaml.safe_load((FOLDER / "params.yaml").read_text()))
+
+
+@dataclass(frozen=True)
+class Taggram:
+    """Tracks with their tags.
+
+    Attributes
+    ----------
+    tracks, genres, artists : list of str
+        An unknown artist is an artist of the track's own name.
+    patches : list of np.ndarray [shape=(patches, 50), dtype=float32]
+        Probabilities of the 50 tags in each patch of 3 s.
+    """
+
+    tracks: list[str]
+    genres: list[str]
+    artists: list[str]
+    patches: list[np.ndarray]
+
+
+def read(part: str) -> Taggram | None:
+    """A part of the data; None where it could not be had."""
+    path = DATA / f"{part}.npz"
+    if not path.exists():
+        return None
+    with np.load(path, allow_pickle=False) as file:
+        ids, x = file["IDS"].astype(str), file["X"]
+    known = gtzan.table()
+    names = sorted(set(ids))
+    tracks = [Path(name).stem for name in names]
+    wanted = {"training": "train", "evaluation": "test"}[part]
+    if strays := [track for track in tracks if known[track].split != wanted]:
+        raise GenreError(f"{path}: {len(strays)} tracks are not in the fault-filtered {wanted} part: {', '.join(strays[:3])}")
+    artists = [known[track].artist or track for track in tracks]
+    return Taggram(tracks, [known[track].genre for track in tracks], artists, [x[ids == name] for name in names])
