@@ -85,7 +85,7 @@ def test_the_leaky_protocol_says_so_in_every_metric(own):
     assert metrics(own, "train")["leaky"]
     assert metrics(own, "test")["leaky"]
     assert metrics(own, "external")["trained_on"]["leaky"]
-    assert "LEAKY" in run("genre", "predict", "data/raw/pop", cwd=own).stdout
+    assert "LEAKY" in run("genre", "predict", "--model", "data/model/model.safetensors", "data/raw/pop", cwd=own).stdout
 
 
 def test_masks_are_no_parameter_of_the_copies(own):
