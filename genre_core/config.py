@@ -78,13 +78,27 @@ class Gtzan(Section):
     partial: bool
 
 
+class MadeFeatures(Section):
+    """Features made elsewhere: see `genre_core.datasets.features`."""
+
+    path: str = Field(min_length=1)
+    sample_rate: int = Field(ge=8000, le=48000)
+    n_fft: int = Field(ge=256, le=16384, multiple_of=2)
+    hop_length: int = Field(ge=64, le=16384)
+    fmin_hz: float = Field(ge=0)
+    fmax_hz: float = Field(gt=0)
+    scale_db: float
+    offset_db: float
+
+
 class Dataset(Section):
     """Where the music comes from."""
 
-    name: Literal["demo", "gtzan", "folder"]
+    name: Literal["demo", "gtzan", "folder", "features"]
     demo: Demo
     gtzan: Gtzan
     folder: Folder
+    features: MadeFeatures
 
 
 class Segment(Section):

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from genre_core import splits
@@ -149,6 +150,7 @@ def build(
         "protocol": protocol,
         "folds": None if protocol == "official" else folds,
         "fold": None if protocol == "official" else fold,
+        "scored_on": "test part" if protocol != "official" or any(t.split == "test" for t in usable) else splits.NO_TEST,
         "leaky": crossing.leaky,
         "crossing_tracks": crossing.tracks,
         "crossing_artists": len(crossing.artists),
@@ -168,6 +170,8 @@ def build(
 
 def _check(track: Track, *, raw: Path, seconds: float, silence_dbfs: float) -> IndexedTrack | str:
     """Decode a track; what is known of it, or the reason for which it can not be used."""
+    if track.path.endswith(".npy"):
+        return _check_features(track, raw, seconds)
     try:
         audio = decode(raw / track.path)
     except AudioError as error:
@@ -186,6 +190,16 @@ def _check(track: Track, *, raw: Path, seconds: float, silence_dbfs: float) -> I
         audio.channels,
         round(audio.peak_dbfs, 2),
     )
+
+
+def _check_features(track: Track, raw: Path, seconds: float) -> IndexedTrack | str:
+    """Likewise, of a track that is features: it has no level, and ends with its last frame."""
+    made = read_json(raw / "features.json")
+    frames = len(np.load(raw / track.path, mmap_mode="r", allow_pickle=False))
+    there = round((frames - 1) * made["hop_length"] / made["sample_rate"], 6)
+    if not window_starts(there, seconds, seconds):
+        return f"too short: {there:.2f} s, a segment has {seconds:g} s"
+    return IndexedTrack(track.track, track.path, track.genre, track.artist, there, made["sample_rate"], 1, 0.0)
 
 
 def read(folder: str | Path) -> Index:

@@ -37,6 +37,12 @@ NOT_SURE_BELOW = 0.5  # a calibrated probability below which the answer is more 
 PRETRAINED = Path(__file__).parent / "pretrained" / "gtzan.safetensors"  # for real music: see CARD.md beside it
 
 
+class _Features(Features):
+    """As in params.yaml, but features made elsewhere may begin at 0 Hz."""
+
+    fmin_hz: float = Field(ge=0)
+
+
 class _Description(Section):
     """The JSON in a model file's metadata."""
 
@@ -44,7 +50,7 @@ class _Description(Section):
     type: str
     hyperparameters: dict[str, Any]
     genres: list[str] = Field(min_length=2, max_length=1000)
-    features: Features
+    features: _Features
     segment_seconds: float = Field(ge=0.5, le=60)
     hop_seconds: float = Field(ge=0.1, le=60)
     temperature: float = Field(ge=0.01, le=100)

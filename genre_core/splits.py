@@ -7,7 +7,7 @@
 ``segment``       windows shuffled: the leak that inflates many published scores, here for showing it
 ================  ==================================================================================================
 
-Fold ``fold`` of ``folds`` is the test, the next one valid, the others train.
+Where ``official`` has no test part, see `NO_TEST`. Fold ``fold`` of ``folds`` is the test, the next one valid, the others train.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import numpy as np
 
 from genre_core.datasets import SPLITS, Track
 from genre_core.errors import GenreError
+
+NO_TEST = "valid part: the data set has no test part; one fold of its train part, by artist, chose the weights"
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def split(tracks: Sequence[Track], *, protocol: str, folds: int, fold: int, seed
     tracks : sequence of Track
     protocol : {"official", "artist", "track", "segment"}
     folds, fold, seed : int
-        Ignored by ``official``.
+        Of ``official`` only where it has no test part.
     windows : sequence of int
         Number of windows of each track.
 
@@ -95,7 +97,7 @@ def split(tracks: Sequence[Track], *, protocol: str, folds: int, fold: int, seed
         sides = [[next(flat) for _ in range(n)] for n in windows]
     else:
         if protocol == "official":
-            per_track = [t.split for t in tracks]
+            per_track = _official(tracks, folds, seed)
         else:
             groups = [t.artist or f"\n{t.track}" for t in tracks] if protocol == "artist" else [t.track for t in tracks]
             per_track = _sides(assign_folds(groups, [t.genre for t in tracks], folds, seed), folds, fold)
@@ -108,6 +110,22 @@ def split(tracks: Sequence[Track], *, protocol: str, folds: int, fold: int, seed
             f"side ({', '.join(crossing.artists[:5])}); mend the data set's split, or use another protocol"
         )
     return sides
+
+
+def _official(tracks: Sequence[Track], folds: int, seed: int) -> list[str]:
+    """The data set's own split. Without a test part, its valid part is the test, and a fold of its train part, by artist, is valid:
+    what judges never chooses the weights."""
+    if any(t.split == "test" for t in tracks) or not any(t.split == "valid" for t in tracks):
+        return [t.split for t in tracks]
+    train = [t for t in tracks if t.split == "train"]
+    fold_of = dict(
+        zip(
+            (t.track for t in train),
+            assign_folds([t.artist or f"\n{t.track}" for t in train], [t.genre for t in train], folds, seed),
+            strict=True,
+        )
+    )
+    return ["test" if t.split == "valid" else "valid" if fold_of.get(t.track) == 0 else t.split for t in tracks]
 
 
 def crossings(tracks: Sequence[Track], sides: Sequence[Sequence[str]]) -> Crossings:

@@ -14,6 +14,7 @@ from typing import Any
 from genre_core.errors import GenreError, one_line
 
 RAW = Path("data/raw")
+MADE = RAW / "features.json"  # there where the data set is features, no audio
 INDEX = Path("data/index")
 ORIGINAL = Path("data/features/original.h5")
 EMBEDDINGS = Path("data/features/embeddings.h5")
@@ -25,7 +26,7 @@ EXTERNAL = Path("data/external")
 CHECKPOINTS = Path(".checkpoints")
 DOWNLOADS = Path(".cache")  # outside of what DVC deletes before a run
 METRICS = Path("metrics")
-DATA_SET_KEYS = ("data_set", "protocol", "folds", "fold", "leaky", "crossing_tracks", "crossing_artists")
+DATA_SET_KEYS = ("data_set", "protocol", "folds", "fold", "scored_on", "leaky", "crossing_tracks", "crossing_artists")
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:

@@ -17,6 +17,10 @@ def main() -> str:
         from genre_core.datasets import gtzan
 
         tracks = gtzan.download(RAW, **params.dataset.gtzan.model_dump(), downloads=DOWNLOADS / "gtzan")
+    elif params.dataset.name == "features":
+        from genre_core.datasets import features
+
+        tracks = features.download(params.dataset.features.path, RAW, **params.dataset.features.model_dump(exclude={"path"}))
     else:
         from genre_core.datasets import folder
 

@@ -1,19 +1,41 @@
 """Log-mel spectrograms and MFCC of every usable track."""
 
+from collections.abc import Iterator
 from functools import partial
 
+import numpy as np
+
 from genre_core import config, extraction
-from genre_core.features import FeatureSpec
-from genre_core.files import read_csv
-from stages import INDEX, ORIGINAL, RAW, run
+from genre_core.features import FeatureSpec, dct_basis
+from genre_core.files import read_csv, read_json
+from genre_core.store import Kind, write_store
+from stages import INDEX, MADE, ORIGINAL, RAW, run
 
 
 def main() -> str:
     params = config.load()
+    if MADE.exists():
+        return _made(params)
     jobs = [extraction.Job(row["track"], RAW / row["path"]) for row in read_csv(INDEX / "tracks.csv", ["track", "path"], strip=False)]
     spec = FeatureSpec.of(params.features)
     frames = extraction.extract(jobs, spec, ORIGINAL, partial(extraction.log_features, spec=spec), workers=params.workers)
     return f"extract: {len(jobs)} tracks, {frames} frames in {ORIGINAL}"
+
+
+def _made(params: config.Params) -> str:
+    """Features made elsewhere: into the store as they are; MFCC are made of them."""
+    rows = read_csv(INDEX / "tracks.csv", ["track", "path"], strip=False)
+    bins = np.load(RAW / rows[0]["path"], mmap_mode="r", allow_pickle=False).shape[1]
+    spec = FeatureSpec(**read_json(MADE), n_mels=bins, n_mfcc=min(bins, params.features.n_mfcc))
+    basis = dct_basis(bins, spec.n_mfcc)
+
+    def tracks() -> Iterator[tuple[str, dict[Kind, np.ndarray]]]:
+        for row in rows:
+            mel = np.load(RAW / row["path"], allow_pickle=False)
+            yield row["track"], {"mel": mel, "mfcc": mel.astype(np.float32) @ basis}
+
+    frames = write_store(ORIGINAL, spec, tracks())
+    return f"extract: {len(rows)} tracks of features made elsewhere, {frames} frames in {ORIGINAL}"
 
 
 if __name__ == "__main__":

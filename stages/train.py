@@ -13,10 +13,9 @@ import torch
 import genre_core
 from genre_core import __version__, augmentation, config, index, inference, models, normalisation, plots, training
 from genre_core.errors import GenreError
-from genre_core.features import FeatureSpec
 from genre_core.files import digest, write_csv, write_json
 from genre_core.store import FeatureStore
-from stages import AUGMENTED, CHECKPOINTS, COPIES, DOWNLOADS, INDEX, METRICS, MODEL, ORIGINAL, STORES, described, run
+from stages import AUGMENTED, CHECKPOINTS, COPIES, DATA_SET_KEYS, DOWNLOADS, INDEX, METRICS, MODEL, ORIGINAL, STORES, described, run
 
 OUT = METRICS / "train"
 
@@ -24,8 +23,12 @@ OUT = METRICS / "train"
 def main() -> str:
     params = config.load()
     split = index.read(INDEX)
-    leak = {key: split.split[key] for key in ("protocol", "folds", "fold", "leaky", "crossing_tracks", "crossing_artists")}
-    notes = {"demo": " (synthetic)", "gtzan": f" ({len(split.tracks)} of 1000 tracks)"}
+    leak = {key: split.split[key] for key in DATA_SET_KEYS[1:]}
+    notes = {
+        "demo": " (synthetic)",
+        "gtzan": f" ({len(split.tracks)} of 1000 tracks)",
+        "features": f" made elsewhere ({len(split.tracks)} tracks)",
+    }
     data_set = {"data_set": params.dataset.name + notes.get(params.dataset.name, ""), **leak}
     counts = {"train_tracks": len(split.starts("train")), "valid_tracks": len(split.starts("valid"))}
     info = {
@@ -52,7 +55,8 @@ def _network(
     params: config.Params, split: index.Index, info: dict[str, Any], checkpoint: Path
 ) -> tuple[inference.GenreModel, dict[str, Any], str]:
     """A network, trained; what came out, and a note for the summary."""
-    spec = FeatureSpec.of(params.features)
+    with FeatureStore(ORIGINAL) as original:
+        spec = original.spec
     name = params.model.type
     kind = models.feature_of(name)
     numbers = {genre: i for i, genre in enumerate(split.genres)}
@@ -135,11 +139,11 @@ def _ensemble(
 
 
 def _draw_augmentation(params: config.Params, split: index.Index) -> None:
-    spec = FeatureSpec.of(params.features)
     copies = augmentation.read_copies(COPIES)
     shown = next(iter(copies), None) or next(iter(split.starts("train")))
     with FeatureStore(ORIGINAL) as original, FeatureStore(AUGMENTED) as augmented:
         panels = {f"{shown}: original": original.read("mel", shown)}
+        spec = original.spec
         panels |= {copy.title: augmented.read("mel", copy.copy) for copy in copies.get(shown, ())}
     plots.augmentation(OUT / "augmentation.png", panels, spec, partial(augmentation.mask, batches=params.augment.batches))
 

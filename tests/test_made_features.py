@@ -1,0 +1,131 @@
+"""Data set `features`: log-mel made elsewhere, and stores written by other code."""
+
+import h5py
+import numpy as np
+import pytest
+from conftest import SPEC, run, set_params
+from test_pipeline import metrics, ran
+
+from genre_core import index
+from genre_core.datasets import Track, features, gtzan, read_catalogue
+from genre_core.errors import GenreError
+from genre_core.splits import NO_TEST, split
+from genre_core.store import FeatureStore
+
+HOW = {"sample_rate": 22050, "n_fft": 2048, "hop_length": 1709, "fmin_hz": 0.0, "fmax_hz": 11025.0}
+
+
+def write(path, rng, genres=("a", "b"), artists=6, sides=("train", "train", "train", "train", "valid", "valid"), **more):
+    """Each genre has a band that beats; each artist two tracks."""
+    rows = [(g, a, i) for g in range(len(genres)) for a in range(artists) for i in range(2)]
+    x = rng.integers(80, 120, (len(rows), 64, 100)).astype(np.uint8)
+    for number, (genre, _, _) in enumerate(rows):
+        x[number, 10 + 20 * genre : 20 + 20 * genre, ::4] += 100
+    arrays = {
+        "X": x,
+        "track": [f"{genres[g]}.{a}.{i}" for g, a, i in rows],
+        "genre": [genres[g] for g, _, _ in rows],
+        "artist": [f"{genres[g]} {a}" for g, a, _ in rows],
+        "split": [sides[a] for _, a, _ in rows],
+    } | more
+    np.savez(path, **{key: value for key, value in arrays.items() if value is not None})
+    return path
+
+
+def test_what_is_read_is_decibel_frames_by_bins(tmp_path, rng):
+    source = write(tmp_path / "x.npz", rng)
+    tracks = features.download(source, tmp_path / "raw", scale_db=0.5, offset_db=-90.0, **HOW)
+    assert read_catalogue(tmp_path / "raw") == tracks
+    assert tracks[0] == Track("a.0.0", "mel/00000.npy", "a", "a 0", "train")
+    expected = 0.5 * np.load(source)["X"][3].T.astype(float) - 90
+    np.testing.assert_allclose(np.load(tmp_path / "raw/mel/00003.npy"), expected, atol=0.05)
+
+
+def test_gtzan_s_tracks_get_their_artists(tmp_path, rng):
+    known = [k for k in gtzan.table().values() if k.artist][:4]
+    source = tmp_path / "x.npz"
+    np.savez(source, X=np.zeros((4, 16, 50), np.uint8), track=[k.track for k in known], genre=[k.genre for k in known])
+    assert [t.artist for t in features.download(source, tmp_path / "raw", scale_db=1.0, offset_db=0.0, **HOW)] == [k.artist for k in known]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"genre": None}, "no array genre"),
+        ({"X": None}, "needs X, track and genre"),
+        ({"X": np.zeros((3, 16, 50))}, r"X is float64 \(3, 16, 50\)"),
+        ({"X": np.full((24, 64, 100), np.nan)}, "no finite dB"),
+        ({"track": ["same"] * 24}, "'same' is there twice"),
+        ({"split": ["trian"] * 24}, "split 'trian' is none of train, valid, test"),
+    ],
+)
+def test_what_is_no_such_file_is_refused(tmp_path, rng, change, words):
+    source = write(tmp_path / "x.npz", rng, **change)
+    with pytest.raises(GenreError, match=words):
+        features.download(source, tmp_path / "raw", scale_db=1.0, offset_db=0.0, **HOW)
+
+
+def test_a_missing_file_and_a_pickle_are_refused(tmp_path):
+    with pytest.raises(GenreError, match=r"none\.npz: no such file"):
+        features.download(tmp_path / "none.npz", tmp_path / "raw", scale_db=1.0, offset_db=0.0, **HOW)
+    np.savez(tmp_path / "x.npz", X=np.array([{"a": 1}], dtype=object), track=["t"], genre=["g"])
+    with pytest.raises(GenreError, match=r"not readable as \.npz"):
+        features.download(tmp_path / "x.npz", tmp_path / "raw", scale_db=1.0, offset_db=0.0, **HOW)
+
+
+def test_without_a_test_part_the_valid_part_judges_and_chooses_nothing():
+    tracks = [Track(f"{g}{a}{i}", "x", g, f"{g}{a}", "valid" if a > 5 else "train") for g in "ab" for a in range(8) for i in range(2)]
+    sides = [s[0] for s in split(tracks, protocol="official", folds=3, fold=0, seed=0, windows=[1] * len(tracks))]
+    assert {t.split for t, s in zip(tracks, sides, strict=True) if s == "test"} == {"valid"}
+    assert {t.split for t, s in zip(tracks, sides, strict=True) if s == "valid"} == {"train"}
+    assert not {t.artist for t, s in zip(tracks, sides, strict=True) if s == "valid"} & {
+        t.artist for t, s in zip(tracks, sides, strict=True) if s == "train"
+    }
+
+
+def test_through_the_pipeline(own, tmp_path, rng):
+    source = write(tmp_path / "x.npz", rng)
+    set_params(
+        own,
+        dataset__name="features",
+        dataset__features__path=str(source),
+        segment__protocol="official",
+        train__epochs=8,
+        train__lr=0.01,
+        train__weight_averaging=0.5,
+    )
+    done = run("dvc", "repro", cwd=own)
+    assert ran(done)[:3] == ["download", "segment", "extract"]
+    assert "no copies: the data set holds features" in done.stdout
+    test = metrics(own, "test")
+    assert (test["data_set"], test["scored_on"], test["tracks"]) == ("features made elsewhere (24 tracks)", NO_TEST, 8)
+    assert test["track"]["accuracy"] >= 0.75
+    assert not test["leaky"]
+    with FeatureStore(own / "data/features/original.h5") as store:
+        assert (store.spec.hop_length, store.spec.n_mels) == (1709, 64)
+        assert store.read("mfcc", "a.0.0").shape == (100, 20)
+    done = run("dvc", "exp", "run", "-S", "model.type=musicnn", cwd=own, check=False)
+    assert "reads embeddings of audio; this data set holds features alone" in done.stderr + done.stdout
+
+
+def test_a_store_written_by_other_code_is_read(tmp_path, rng):
+    """By the schema in `genre_core.store`, with h5py alone."""
+    mel = rng.normal(-40, 9, (300, 128)).astype("f2")
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        file["mel"], file["mfcc"] = mel, rng.normal(0, 9, (300, 20)).astype("f4")
+        file["track/id"] = ["one", "two"]
+        file["track/start"], file["track/frames"] = [0, 100], [100, 200]
+        for key, value in {"schema": 1, "window": "hann", **vars(SPEC)}.items():
+            file.attrs[key] = value
+    with FeatureStore(tmp_path / "s.h5") as store:
+        assert store.spec == SPEC
+        np.testing.assert_array_equal(store.read("mel", "two"), mel[100:])
+
+
+def test_a_track_of_features_has_the_length_of_its_frames(tmp_path, rng):
+    source = write(tmp_path / "x.npz", rng)
+    features.download(source, tmp_path / "raw", scale_db=1.0, offset_db=0.0, **HOW)
+    options = {"folds": 3, "fold": 0, "seed": 0, "seconds": 3.0, "hop_seconds": 1.5, "silence_dbfs": -60.0, "workers": 1}
+    index.build(tmp_path / "raw", tmp_path / "i", protocol="artist", **options)
+    made = index.read(tmp_path / "i")
+    assert next(iter(made.tracks.values())).seconds == pytest.approx(99 * 1709 / 22050, abs=1e-5)
