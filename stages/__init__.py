@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ DATA_SET_KEYS = ("data_set", "protocol", "folds", "fold", "scored_on", "leaky", 
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:
+    threading.excepthook = lambda _: None  # what this end does to a pool's threads is no news
     print("interrupted; nothing half-written is left, run `dvc repro` to go on", file=sys.stderr)
     raise SystemExit(128 + number)
 

@@ -331,5 +331,6 @@ def test_nothing_in_the_project_unpickles():
     for path in [*(ROOT / "genre_core").rglob("*.py"), *(ROOT / "stages").rglob("*.py")]:
         text = path.read_text()
         text = text.replace('torch.load(file, map_location="cpu", weights_only=True)', "")  # ImageNet's weights: tensors alone
+        text = text.replace("allow_pickle=False", "")
         for word in ("pickle", "torch.load", "joblib.load", "allow_pickle=True", "yaml.load("):
             assert word not in text.replace("No pickle", "").replace("unpickles", ""), f"{path}: {word}"

@@ -105,7 +105,7 @@ def test_through_the_pipeline(own, tmp_path, rng):
         assert (store.spec.hop_length, store.spec.n_mels) == (1709, 64)
         assert store.read("mfcc", "a.0.0").shape == (100, 20)
     done = run("dvc", "exp", "run", "-S", "model.type=musicnn", cwd=own, check=False)
-    assert "reads embeddings of audio; this data set holds features alone" in done.stderr + done.stdout
+    assert "reads embeddings of audio, and this data set holds features alone" in done.stderr + done.stdout
 
 
 def test_a_store_written_by_other_code_is_read(tmp_path, rng):
