@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -29,6 +30,19 @@ def one_thread() -> None:
 def _worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent answers for all
     one_thread()
+
+
+def _start_server() -> None:
+    """Start the fork server deaf to Ctrl-C, which would break its imports: the parent answers for all."""
+    from multiprocessing import forkserver
+
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+    try:
+        forkserver.ensure_running()
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, before)
 
 
 def map_tracks(
@@ -58,6 +72,7 @@ def map_tracks(
     context = multiprocessing.get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload(list(preload))
+        _start_server()
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_worker) as pool:
         pending: deque[Future[Result]] = deque()
         try:

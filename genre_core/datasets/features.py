@@ -1,6 +1,6 @@
 """Features made elsewhere, where the audio itself may not be passed on.
 
-An ``.npz`` without pickled objects:
+An ``.npz`` of plain arrays:
 
 ==========  =============================  ==============================================================================
 ``X``       (tracks, bins, frames)         log-mel, bins low to high; any number, of which `scale_db` and `offset_db` make dB
