@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 import sys
 import threading
@@ -32,6 +33,8 @@ DATA_SET_KEYS = ("data_set", "protocol", "folds", "fold", "scored_on", "leaky", 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:
     threading.excepthook = lambda _: None  # what this end does to a pool's threads is no news
+    for worker in multiprocessing.active_children():  # one that is still starting would miss what this end takes away, and say so
+        worker.kill()
     print("interrupted; nothing half-written is left, run `dvc repro` to go on", file=sys.stderr)
     raise SystemExit(128 + number)
 
