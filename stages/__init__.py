@@ -39,7 +39,8 @@ def _interrupted(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-signal.signal(signal.SIGINT, _interrupted)  # here, as a stage's imports take seconds: Ctrl-C then gives a line, no traceback
+# Here, as a stage's imports take seconds: Ctrl-C then gives a line, no traceback. Workers import this too, and say nothing.
+signal.signal(signal.SIGINT, signal.SIG_IGN if multiprocessing.parent_process() else _interrupted)
 
 
 def described(data_set: Mapping[str, Any]) -> str:
