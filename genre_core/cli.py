@@ -39,15 +39,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--top", type=_positive, default=3, metavar="K", help="genres to show for each file, without --json (default: %(default)s)"
     )
     predict.add_argument("--timeline", type=Path, metavar="OUT.PNG", help="draw the genres over time (one file only)")
+    compare = commands.add_parser(
+        "compare",
+        help="two models on the same tracks",
+        description="Compare two files of predictions: the difference of accuracy with its interval, McNemar's test, where they differ.",
+        epilog="example: git show main:metrics/test/predictions.csv > a.csv; genre compare a.csv metrics/test/predictions.csv",
+    )
+    compare.add_argument("a", metavar="A.csv", help="predictions of the first model: track, true, predicted, optionally artist")
+    compare.add_argument("b", metavar="B.csv", help="of the second")
+    compare.add_argument("--json", action="store_true", help="print the comparison as JSON")
     chosen = parser.parse_args(arguments)
     try:
-        return _predict(chosen)
+        return _compare(chosen) if chosen.command == "compare" else _predict(chosen)
     except GenreError as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_INPUT
     except BrokenPipeError:  # the reader of our output left: `genre predict ... | head`
         sys.stderr.close()
         return 0
+
+
+def _compare(chosen: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from genre_core.comparison import compare
+
+    found = compare(chosen.a, chosen.b)
+    if chosen.json:
+        print(json.dumps({**asdict(found), "verdict": found.verdict}, indent=2, ensure_ascii=False))
+        return 0
+    print(f"A {found.accuracy_a:.3f}, B {found.accuracy_b:.3f} on {found.tracks} tracks of {found.artists} artists")
+    print(f"B - A {found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]: {found.verdict}")
+    print(f"right alone: A {found.only_a}, B {found.only_b}; McNemar p = {found.p:.3g}")
+    for row in found.disagreements:
+        print(f"  {one_line(row['track'])}: {row['true']}, A says {row['a']}, B says {row['b']}")
+    return 0
 
 
 def _positive(text: str) -> int:
