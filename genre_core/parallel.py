@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -33,16 +32,14 @@ def _worker() -> None:
 
 
 def _start_server() -> None:
-    """Start the fork server deaf to Ctrl-C, which would break its imports: the parent answers for all."""
+    """Start the fork server deaf to Ctrl-C, which would break its imports: the parent answers for all, a moment later."""
     from multiprocessing import forkserver
 
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         forkserver.ensure_running()
     finally:
-        if main:
-            signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def map_tracks(
