@@ -152,7 +152,7 @@ def _introduction(name: str, predictor: Predictor) -> str:
     model = predictor.model
     info = model.info
     protocol = f"protocol {info.get('protocol', '?')}{' (LEAKY)' if info.get('leaky') else ''}"
-    data = f"{info.get('data_set', 'unknown data')}, {info.get('train_tracks', '?')} tracks"
+    data = f"{one_line(str(info.get('data_set', 'unknown data')))}, {info.get('train_tracks', '?')} tracks"
     score = _score(name, info)
     said = f"accuracy {score['accuracy']:.3f} [{score['accuracy_low']:.3f}, {score['accuracy_high']:.3f}] on {score['on']}" if score else ""
     return f"model {name}: {model.type} trained on {data}, {protocol}; {said or 'no test score beside it'}"
@@ -162,8 +162,9 @@ def _score(name: str, info: dict[str, Any]) -> dict[str, Any] | None:
     """The model's test score: its own, or that of the pipeline's last evaluation if it was of this file."""
     from genre_core.files import digest
 
-    if "score" in info:
-        return dict(info["score"])
+    score = info.get("score")
+    if isinstance(score, dict) and all(isinstance(score.get(key), float) for key in ("accuracy", "accuracy_low", "accuracy_high")):
+        return {"on": "unknown tracks", **score}
     try:
         metrics = Path(name).resolve().parents[2] / "metrics" / "test" / "metrics.json"
         found = json.loads(metrics.read_text(encoding="utf-8"))

@@ -34,6 +34,7 @@ from genre_core.store import Kind
 _FORMAT = "genre-core model 1"
 SILENCE_DBFS = -60.0
 NOT_SURE_BELOW = 0.5  # a calibrated probability below which the answer is more often wrong than right
+STEADY_DB = 1.5  # less change of level than this is a tone or a hum, no music
 PRETRAINED = Path(__file__).parent / "pretrained" / "gtzan.safetensors"  # for real music: see CARD.md beside it
 
 
@@ -339,6 +340,10 @@ def _model(raw: dict[str, Any], state: dict[str, torch.Tensor], where: str) -> G
             raise ValueError("familiarity of another number of tags than 50")
     network = models.build(said.type, said.hyperparameters, n_bins=bins, n_genres=len(said.genres), where=where)
     network.load_state_dict(state)
+    if not isinstance(said.info.get("not_sure_below", 0.5), int | float):
+        raise ValueError("info.not_sure_below that is no number")
+    if familiarity:
+        state |= {"familiar.precision": familiarity.precision, "familiar.limit": torch.tensor(familiarity.limit)}
     numbers = [*state.values(), normalisation.mean, normalisation.deviation]
     if not all(torch.isfinite(value).all() for value in numbers) or not (normalisation.deviation > 0).all():
         raise ValueError("weights that are no finite numbers, or a deviation that is not above 0")
@@ -455,7 +460,8 @@ class Predictor:
         probabilities = {self.model.genres[i]: float(mean[i]) for i in order}
         sure = not silent and bool(mean.max() >= self.model.info.get("not_sure_below", NOT_SURE_BELOW))
         if isinstance(self.model, GenreModel) and self.model.familiarity:
-            sure = sure and self.model.familiarity.distance(features["musicnn"]) <= self.model.familiarity.limit
+            steady = backbone.level_changes_db(resample(y, sample_rate, backbone.SPEC.sample_rate)) < STEADY_DB
+            sure = sure and not steady and self.model.familiarity.distance(features["musicnn"]) <= self.model.familiarity.limit
         return Prediction(self.model.genres[order[0]], probabilities, seconds, sure, np.array(starts), timeline)
 
     def _features(self, y: np.ndarray, sample_rate: int) -> dict[Kind, np.ndarray]:

@@ -47,7 +47,7 @@ def test_what_is_no_music_gets_not_sure(predictor, rng, seconds):
     t = np.arange(seconds * RATE) / RATE
     noise = rng.normal(0, 1, len(t))
     sounds = {
-        "sine": 0.5 * np.sin(2 * np.pi * 440 * t),
+        **{f"sine of {hz} Hz at {gain}": gain * np.sin(2 * np.pi * hz * t) for hz in (100, 300, 440, 1000) for gain in (0.5, 0.01)},
         "white noise": 0.1 * noise,
         "modulated noise": 0.1 * noise * (0.5 + 0.5 * np.sin(2 * np.pi * 4 * t)),
         "speech": syllables(rng, seconds, 0.0),
