@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks import experiment
+from genre_core.comparison import artist_interval
 from genre_core.files import atomic, read_csv, read_json, write_json
 
 SEEDS = (1, 2, 3)
@@ -71,11 +72,7 @@ def run(row: str, source: str) -> dict[str, Any]:
     right: dict[tuple[str, str], list[bool]] = {}
     accuracies, shown = [], {}
     for seed in SEEDS:
-        subprocess.run(["git", "restore", "--staged", "--worktree", "params.yaml"], check=True)  # -S of the experiment before
-        command = ["dvc", "exp", "run", "-q", "-f", "-n", f"{row}-{seed}"]
-        for setting in (*BASE, f"dataset.features.path={source}", f"seed={seed}", *ROWS[row]):
-            command += ["-S", setting]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        experiment(f"{row}-{seed}", [*BASE, f"dataset.features.path={source}", f"seed={seed}", *ROWS[row]]).check_returncode()
         metrics = read_json("metrics/test/metrics.json")
         for found in read_csv("metrics/test/predictions.csv", strip=False):
             right.setdefault((found["artist"], found["track"]), []).append(found["true"] == found["predicted"])
@@ -83,17 +80,14 @@ def run(row: str, source: str) -> dict[str, Any]:
         shown = {key: metrics[key] for key in ("protocol", "scored_on", "leaky", "tracks")} | {"parameters": metrics["model"]["parameters"]}
     share = np.array([np.mean(values) for values in right.values()])
     _, artist = np.unique([key[0] for key in right], return_inverse=True)
-    rng = np.random.default_rng(0)
-    counts = np.array([np.bincount(rng.integers(artist.max() + 1, size=artist.max() + 1), minlength=artist.max() + 1) for _ in range(2000)])
-    weights = counts[:, artist]  # (samples, tracks)
-    low, high = np.percentile((weights * share).sum(1) / weights.sum(1), [2.5, 97.5])
+    low, high = artist_interval(share, artist, 2000, 0)
     return {
         **shown,
         "settings": list(ROWS[row]),
         "accuracies": accuracies,
         "mean": round(float(np.mean(accuracies)), 4),
-        "low": round(float(low), 4),
-        "high": round(float(high), 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
     }
 
 

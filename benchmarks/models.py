@@ -13,7 +13,6 @@ import argparse
 import json
 import re
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,7 +20,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks import experiment
 from genre_core.config import architectures
+from genre_core.evaluation import with_interval
 from genre_core.inference import Predictor
 
 MEMBERS = ("cnn", "resnet", "musicnn")
@@ -45,11 +46,7 @@ def row(name: str, settings: list[str]) -> str:
     """Run one experiment; its row of the table."""
     preset = Path("presets", f"{name}.txt")
     chosen = preset.read_text().split() if preset.exists() else [f"model.type={name}"]
-    subprocess.run(["git", "restore", "--staged", "--worktree", "params.yaml"], check=True)  # -S of the experiment before
-    command = ["dvc", "exp", "run", "-f", "-n", f"models-{name}"]
-    for setting in [*chosen, *settings]:
-        command += ["-S", setting]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = experiment(f"models-{name}", [*chosen, *settings])
     if done.returncode:
         return f"| `{name}` | failed: {done.stderr.strip().splitlines()[-1]} |"
     seconds = re.findall(r"^train: .*\(([\d.]+) s\)$", done.stdout, re.MULTILINE)
@@ -58,10 +55,9 @@ def row(name: str, settings: list[str]) -> str:
     if name in MEMBERS:
         shutil.copy("data/model/model.safetensors", f"data/members/{name}.safetensors")
     took = seconds[-1] if seconds else "-"
-    interval = f"{track['accuracy']:.3f} [{track['accuracy_low']:.3f}, {track['accuracy_high']:.3f}]"
     return (
         f"| `{name}` | {model['parameters']:,} | {model['bytes'] / 1e6:.2f} | {took} | {latency_ms('data/model/model.safetensors'):.0f} "
-        f"| {interval} | {track['macro_f1']:.3f} | {track['top2_accuracy']:.3f} |"
+        f"| {with_interval(track)} | {track['macro_f1']:.3f} | {track['top2_accuracy']:.3f} |"
     )
 
 

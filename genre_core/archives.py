@@ -90,17 +90,7 @@ def unpack(
                         )
                     file.write(block)
             done[target] = name
-    except (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        OSError,
-        NotImplementedError,
-        RuntimeError,
-        ValueError,
-    ) as error:
+    except _BROKEN as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise  # our own disk, not the archive
         raise ArchiveError(f"{archive}: broken or not readable as tar or zip ({' '.join(str(error).split())}); fetch it anew") from None

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import safetensors
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
@@ -95,8 +96,7 @@ class Backbone(nn.Module):
 @functools.lru_cache(maxsize=1)
 def load() -> Backbone:
     """The packaged weights, in float32."""
-    with safetensors.safe_open(WEIGHTS, framework="pt") as file:
-        state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (no mapping)
+    state = {name: value.float() for name, value in load_file(WEIGHTS).items()}
     backbone = Backbone().eval().requires_grad_(False)
     backbone.load_state_dict(state)
     backbone.timbral.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

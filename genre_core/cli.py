@@ -149,12 +149,14 @@ def _predictor(chosen: str | None) -> tuple[str, Predictor]:
 
 
 def _introduction(name: str, predictor: Predictor) -> str:
+    from genre_core.evaluation import with_interval
+
     model = predictor.model
     info = model.info
     protocol = f"protocol {info.get('protocol', '?')}{' (LEAKY)' if info.get('leaky') else ''}"
     data = f"{one_line(str(info.get('data_set', 'unknown data')))}, {info.get('train_tracks', '?')} tracks"
     score = _score(name, info)
-    said = f"accuracy {score['accuracy']:.3f} [{score['accuracy_low']:.3f}, {score['accuracy_high']:.3f}] on {score['on']}" if score else ""
+    said = f"accuracy {with_interval(score)} on {score['on']}" if score else ""
     return f"model {name}: {model.type} trained on {data}, {protocol}; {said or 'no test score beside it'}"
 
 

@@ -73,7 +73,7 @@ def compare(a: str | Path, b: str | Path, *, samples: int = 10_000, seed: int = 
             raise GenreError(f"track {track!r} is {first[track]['true']!r} in {a} and {second[track]['true']!r} in {b}: two data sets")
     right_a, right_b = (np.array([rows[t]["predicted"] == rows[t]["true"] for t in shared]) for rows in (first, second))
     artists, artist_of = np.unique([first[t].get("artist") or f"\n{t}" for t in shared], return_inverse=True)
-    low, high = _interval(right_b.astype(float) - right_a, artist_of, len(artists), samples, seed)
+    low, high = artist_interval(right_b.astype(float) - right_a, artist_of, samples, seed)
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     return Comparison(
         len(shared),
@@ -100,9 +100,11 @@ def mcnemar(only_a: int, only_b: int) -> float:
     return min(1.0, 2 * sum(comb(n, i) for i in range(k + 1)) / 2**n) if n else 1.0
 
 
-def _interval(gain: np.ndarray, artist_of: np.ndarray, artists: int, samples: int, seed: int) -> tuple[float, float]:
+def artist_interval(values: np.ndarray, artist_of: np.ndarray, samples: int, seed: int) -> tuple[float, float]:
+    """95 % percentile interval of the mean of `values` (tracks,), whole artists drawn; `artist_of` (tracks,) numbers them."""
     rng = np.random.default_rng(seed)
-    total = np.bincount(artist_of, weights=gain, minlength=artists)
+    artists = int(artist_of.max()) + 1
+    total = np.bincount(artist_of, weights=values, minlength=artists)
     count = np.bincount(artist_of, minlength=artists)
     drawn = rng.integers(artists, size=(samples, artists))
     low, high = np.percentile(total[drawn].sum(1) / count[drawn].sum(1), [2.5, 97.5])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -130,3 +130,10 @@ def scores(
             for genre, p, r, f, n in by_genre
         },
     }
+
+
+def with_interval(scores: Mapping[str, Any], metric: str = "accuracy") -> str:
+    """A score of `scores` as text, such as "0.800 [0.650, 0.950]"; "null" where there is none."""
+    if scores[metric] is None:
+        return "null"
+    return f"{scores[metric]:.3f} [{scores[f'{metric}_low']:.3f}, {scores[f'{metric}_high']:.3f}]"

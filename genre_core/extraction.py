@@ -36,7 +36,6 @@ def extract(
     *,
     workers: int = 0,
     label: str = "extract",
-    module: str = __name__,
 ) -> int:
     """Write the features of `jobs`, in their order, to the store `out`.
 
@@ -52,8 +51,6 @@ def extract(
         Processes; 0 is one a core. The bytes do not depend on it.
     label : str
         Of the progress bar.
-    module : str
-        Imported once for all workers.
 
     Returns
     -------
@@ -66,7 +63,7 @@ def extract(
         A file cannot be decoded. Nothing is written then.
     """
     work = partial(_of_job, sample_rate=spec.sample_rate, compute=compute)
-    results = map_tracks(work, jobs, workers=workers, preload=(__name__, module))
+    results = map_tracks(work, jobs, workers=workers, preload=(__name__, getattr(compute, "func", compute).__module__))
     bar = tqdm(zip(jobs, results, strict=True), total=len(jobs), desc=label, unit="track", disable=None)
     return write_store(out, spec, ((job.id, features) for job, features in bar))
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from genre_core import splits
 from genre_core.audio import decode
-from genre_core.datasets import SPLITS, Track, read_catalogue
+from genre_core.datasets import DESCRIPTION, SPLITS, Track, read_catalogue
 from genre_core.errors import AudioError, GenreError
 from genre_core.files import read_csv, read_json, write_csv, write_json
 from genre_core.parallel import map_tracks
@@ -194,7 +194,7 @@ def _check(track: Track, *, raw: Path, seconds: float, silence_dbfs: float) -> I
 
 def _check_features(track: Track, raw: Path, seconds: float) -> IndexedTrack | str:
     """Likewise, of a track that is features: it has no level, and ends with its last frame."""
-    made = read_json(raw / "features.json")
+    made = read_json(raw / DESCRIPTION)
     frames = len(np.load(raw / track.path, mmap_mode="r", allow_pickle=False))
     there = round((frames - 1) * made["hop_length"] / made["sample_rate"], 6)
     if not window_starts(there, seconds, seconds):

@@ -328,6 +328,8 @@ def load(path: str | Path) -> Model:
 
 def _model(raw: dict[str, Any], state: dict[str, torch.Tensor], where: str) -> GenreModel:
     said = parse(_Description, raw, where)  # ranges too: a hostile file must not make us compute for ever
+    if not all(torch.isfinite(value).all() for value in state.values()):
+        raise ValueError("weights that are no finite numbers")
     spec = FeatureSpec.of(said.features)
     normalisation = Normalisation(said.features.normalise, state.pop("normalisation.mean"), state.pop("normalisation.deviation"))
     bins = models.bins(models.feature_of(said.type), spec)
@@ -342,11 +344,8 @@ def _model(raw: dict[str, Any], state: dict[str, torch.Tensor], where: str) -> G
     network.load_state_dict(state)
     if not isinstance(said.info.get("not_sure_below", 0.5), int | float):
         raise ValueError("info.not_sure_below that is no number")
-    if familiarity:
-        state |= {"familiar.precision": familiarity.precision, "familiar.limit": torch.tensor(familiarity.limit)}
-    numbers = [*state.values(), normalisation.mean, normalisation.deviation]
-    if not all(torch.isfinite(value).all() for value in numbers) or not (normalisation.deviation > 0).all():
-        raise ValueError("weights that are no finite numbers, or a deviation that is not above 0")
+    if not (normalisation.deviation > 0).all():
+        raise ValueError("a deviation that is not above 0")
     if len(set(said.genres)) < len(said.genres) or not all(genre.isprintable() and genre for genre in said.genres):
         raise ValueError("genres that are empty, not printable, or named twice")
     return GenreModel(

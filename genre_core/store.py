@@ -13,7 +13,8 @@ attributes              -                      ``schema``, ``window`` and every 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Literal
@@ -137,3 +138,11 @@ class FeatureStore:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+@contextmanager
+def reader(paths: Mapping[str, Path], kinds: Iterable[Kind]) -> Iterator[Callable[[str], dict[Kind, np.ndarray]]]:
+    """While it is open, what it gives reads a track's features of all `kinds`, each from its store in `paths`."""
+    with ExitStack() as stack:
+        stores = {kind: stack.enter_context(FeatureStore(paths[kind])) for kind in kinds}
+        yield lambda track: {kind: store.read(kind, track) for kind, store in stores.items()}

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from genre_core.backbone import WIDTH
 from genre_core.files import read_csv
 from genre_core.inference import GenreModel, Predictor
-from pretrained.taggram import read
+from pretrained.taggram import probabilities, read
 
 
 def main() -> None:
@@ -37,9 +36,7 @@ def main() -> None:
         ours, theirs, gaps = 0, 0, []
         for track, genre, patches in zip(published.tracks, published.genres, published.patches, strict=True):
             if track in said:
-                rows = np.zeros((len(patches), WIDTH), np.float32)
-                rows[:, :50] = patches
-                p = predictor.model.probabilities(predictor.model.logits(rows, [0.0]))[0]
+                p = probabilities(predictor.model, patches)
                 theirs += predictor.model.genres[p.argmax()] == genre
                 ours += said[track].genre == genre
                 gaps.append(max(abs(said[track].probabilities[g] - p[i]) for i, g in enumerate(predictor.model.genres)))

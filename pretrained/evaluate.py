@@ -4,20 +4,20 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-import safetensors
 import torch
+from safetensors.torch import load_file
 
 from genre_core import __version__, config, evaluation, models
 from genre_core.backbone import WIDTH
+from genre_core.evaluation import with_interval
 from genre_core.features import FeatureSpec
 from genre_core.files import atomic, digest, read_csv, read_json, write_json
-from genre_core.inference import PRETRAINED, Familiarity, GenreModel
+from genre_core.inference import NOT_SURE_BELOW, PRETRAINED, Familiarity, GenreModel
 from genre_core.normalisation import Normalisation
-from pretrained.taggram import DATA, FOLDER, Params, Taggram, params, read
+from pretrained.taggram import DATA, FOLDER, Params, Taggram, params, probabilities, read
 from stages import run
 
 HYPERPARAMETERS = {"embedding": "tags", "dropout": 0.0}
-NOT_SURE_BELOW = 0.5  # calibrated: below it the answer is more often wrong than right
 
 
 def main() -> str:
@@ -27,8 +27,7 @@ def main() -> str:
     of_rows = np.array([[float(row[f"p_{g}"]) for g in genres] for row in rows])
     crossed = _scores([row["true"] for row in rows], of_rows, [row["artist"] for row in rows], genres, chosen)
     crossed["tracks"] = len({row["track"] for row in rows})
-    with safetensors.safe_open(FOLDER / "head.safetensors", framework="pt") as file:
-        head = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    head = load_file(FOLDER / "head.safetensors")
     network = models.build("musicnn", HYPERPARAMETERS, n_bins=WIDTH, n_genres=len(genres))
     network.load_state_dict({name: head[name] for name in ("head.1.weight", "head.1.bias")})
     model = GenreModel(
@@ -78,7 +77,7 @@ def main() -> str:
         part.write_text(_card(model, metrics, wrong, chosen), encoding="utf-8")
     metrics["card_sha256"] = digest(PRETRAINED.with_name("CARD.md"))
     write_json(FOLDER / "metrics.json", metrics)
-    return f"evaluate: cross-validation {_interval(crossed)}, test {_interval(tested) if tested else reason}; in {PRETRAINED}"
+    return f"evaluate: cross-validation {with_interval(crossed)}, test {with_interval(tested) if tested else reason}; in {PRETRAINED}"
 
 
 def _scores(true: list[str], probabilities: np.ndarray, artists: list[str], genres: list[str], chosen: Params) -> dict[str, Any]:
@@ -97,28 +96,16 @@ def _scores(true: list[str], probabilities: np.ndarray, artists: list[str], genr
 
 
 def _test(model: GenreModel, test: Taggram, chosen: Params) -> dict[str, Any]:
-    out = []
-    for patches in test.patches:
-        rows = np.zeros((len(patches), WIDTH), np.float32)
-        rows[:, :50] = patches
-        out.append(model.probabilities(model.logits(rows, [0.0]))[0])
-    return _scores(test.genres, np.array(out), test.artists, model.genres, chosen)
-
-
-def _interval(score: dict[str, Any]) -> str:
-    return f"{score['accuracy']:.3f} [{score['accuracy_low']:.3f}, {score['accuracy_high']:.3f}]"
+    return _scores(test.genres, np.array([probabilities(model, patches) for patches in test.patches]), test.artists, model.genres, chosen)
 
 
 def _card(model: GenreModel, metrics: dict[str, Any], wrong: Counter[tuple[str, str]], chosen: Params) -> str:
     crossed, tested = metrics["cross_validation"], metrics["test"]
     recall = "\n".join(f"| {g} | {v['precision']:.2f} | {v['recall']:.2f} |" for g, v in crossed["genres"].items())
-    share = Counter[str]()
-    for (true, _), count in wrong.items():
-        share[true] += count
     fails = ", ".join(
         f"{true} taken for {said} ({count / chosen.repeats / 443:.1%} of all tracks)" for (true, said), count in wrong.most_common(6)
     )
-    test = f"{_interval(tested)}, 290 tracks" if tested else f"null: {metrics['test_reason']}"
+    test = f"{with_interval(tested)}, 290 tracks" if tested else f"null: {metrics['test_reason']}"
     sure = f"{crossed['sure']:.0%} of the tracks, and right on {crossed['accuracy_where_sure']:.0%} of those"
     return f"""# The packaged model: ten genres of GTZAN
 
@@ -134,7 +121,7 @@ Written by `pretrained/evaluate.py`; nothing here is typed by hand.
 
 | scored on | accuracy [95 %, drawn over artists] |
 |---|---|
-| cross-validation, 443 tracks of {crossed["artists"]} artists | {_interval(crossed)} |
+| cross-validation, 443 tracks of {crossed["artists"]} artists | {with_interval(crossed)} |
 | fault-filtered test part | {test} |
 
 Calibration (temperature {model.temperature:g}, fitted on the same cross-validation): expected error {crossed["ece"]:.3f}.

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from genre_core.backbone import TAGS, WIDTH
 from genre_core.config import Section
 from genre_core.datasets import gtzan
 from genre_core.errors import GenreError
+from genre_core.inference import GenreModel
 
 FOLDER = Path("pretrained")
 DATA = FOLDER / "data"
@@ -57,6 +59,13 @@ class Taggram:
     genres: list[str]
     artists: list[str]
     patches: list[np.ndarray]
+
+
+def probabilities(model: GenreModel, patches: np.ndarray) -> np.ndarray:
+    """What a model of tags says of a track's `patches` (n, 50), shape ``(genres,)``."""
+    rows = np.zeros((len(patches), WIDTH), np.float32)
+    rows[:, TAGS] = patches
+    return model.probabilities(model.logits(rows, [0.0]))[0]
 
 
 def read(part: str) -> Taggram | None:

@@ -13,10 +13,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from genre_core.datasets import DESCRIPTION
 from genre_core.errors import GenreError, one_line
 
 RAW = Path("data/raw")
-MADE = RAW / "features.json"  # there where the data set is features, no audio
+MADE = RAW / DESCRIPTION
 INDEX = Path("data/index")
 ORIGINAL = Path("data/features/original.h5")
 EMBEDDINGS = Path("data/features/embeddings.h5")

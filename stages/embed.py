@@ -17,9 +17,7 @@ def main() -> str:
             f"model.type: {params.model.type} reads embeddings of audio, and this data set holds features alone; choose another"
         )
     jobs = [extraction.Job(row["track"], RAW / row["path"]) for row in read_csv(INDEX / "tracks.csv", ["track", "path"], strip=False)]
-    patches = extraction.extract(
-        jobs, backbone.SPEC, EMBEDDINGS, backbone.features, workers=params.workers, label="embed", module="genre_core.backbone"
-    )
+    patches = extraction.extract(jobs, backbone.SPEC, EMBEDDINGS, backbone.features, workers=params.workers, label="embed")
     return f"embed: {len(jobs)} tracks, {patches} patches in {EMBEDDINGS}"
 
 

@@ -1,12 +1,10 @@
 """Score the model on the test split: segments and tracks, with intervals and calibration."""
 
-from contextlib import ExitStack
-
 import numpy as np
 
 from genre_core import config, evaluation, index, inference, plots
 from genre_core.files import digest, read_csv, write_csv, write_json
-from genre_core.store import FeatureStore
+from genre_core.store import reader
 from stages import DATA_SET_KEYS, INDEX, METRICS, MODEL, STORES, described, run
 
 OUT = METRICS / "test"
@@ -17,9 +15,8 @@ def main() -> str:
     split = index.read(INDEX)
     model = inference.load(MODEL)
     test = split.starts("test")
-    with ExitStack() as stack:
-        stores = {kind: stack.enter_context(FeatureStore(STORES[kind])) for kind in model.kinds}
-        logits = {t: model.score({kind: store.read(kind, t) for kind, store in stores.items()}, starts) for t, starts in test.items()}
+    with reader(STORES, model.kinds) as read:
+        logits = {track: model.score(read(track), starts) for track, starts in test.items()}
     windows = {track: model.probabilities(value) for track, value in logits.items()}
     of_tracks = np.array([w.mean(axis=0) for w in windows.values()])
     uncalibrated = np.array([value.double().softmax(1).mean(0).numpy() for value in logits.values()])
@@ -70,7 +67,7 @@ def main() -> str:
     for name, curve in curves.items():
         rows_of_curve = ({k: round(v, 4) for k, v in row.items()} for row in curve)
         write_csv(OUT / f"reliability_{name}.csv", ["confidence", "accuracy", "tracks"], rows_of_curve)
-    interval = f"{tracks['accuracy']:.3f} [{tracks['accuracy_low']:.3f}, {tracks['accuracy_high']:.3f}]"
+    interval = evaluation.with_interval(tracks)
     protocol = described(data_set)
     plots.report(
         OUT / "report.png",

@@ -3,6 +3,7 @@
 import sys
 
 from genre_core.errors import GenreError
+from genre_core.evaluation import with_interval
 from genre_core.files import read_json
 from stages import METRICS, MODEL
 
@@ -14,8 +15,8 @@ def main() -> str:
     judged = f"95 % interval, {test['tracks']} test tracks of {test['artists']} artists"
     return f"""
 {test["model"]["type"]} on the {test["data_set"]} data set, protocol {test["protocol"]}{" (LEAKY)" if test["leaky"] else ""}
-  accuracy  {track["accuracy"]:.3f}  [{track["accuracy_low"]:.3f}, {track["accuracy_high"]:.3f}]  {judged}
-  macro-F1  {track["macro_f1"]:.3f}  [{track["macro_f1_low"]:.3f}, {track["macro_f1_high"]:.3f}]
+  accuracy  {with_interval(track)}  {judged}
+  macro-F1  {with_interval(track, "macro_f1")}
   top 2     {track["top2_accuracy"]:.3f}
   calibration error  {calibration["ece_uncalibrated"]:.3f} before, {calibration["ece"]:.3f} after temperature scaling
   external clips     {external["clips"]} scored, {external["clips_failed"]} failed, {external["clips_skipped"]} skipped

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import platform
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import genre_core
 from genre_core import __version__, augmentation, config, index, inference, models, normalisation, plots, training
 from genre_core.errors import GenreError
 from genre_core.files import digest, write_csv, write_json
-from genre_core.store import FeatureStore
+from genre_core.store import FeatureStore, reader
 from stages import AUGMENTED, CHECKPOINTS, COPIES, DATA_SET_KEYS, DOWNLOADS, INDEX, METRICS, MODEL, ORIGINAL, STORES, described, run
 
 OUT = METRICS / "train"
@@ -124,12 +123,10 @@ def _ensemble(
     model = inference.Ensemble(members, params.segment.seconds, params.segment.hop_seconds, info=info)
     if members[0].info.get("split_digest") != split.split_digest or model.genres != split.genres:
         raise GenreError(f"{folder}: its models were trained on another split than params.yaml's: what they learnt from may be a test now")
-    with ExitStack() as stack:
-        stores = {kind: stack.enter_context(FeatureStore(STORES[kind])) for kind in model.kinds}
-        logits, genres = [], []
-        for track, starts in split.starts("valid").items():
-            logits.append(model.score({kind: store.read(kind, track) for kind, store in stores.items()}, starts))
-            genres.append(split.genres.index(split.tracks[track].genre))
+    valid = split.starts("valid")
+    genres = [split.genres.index(split.tracks[track].genre) for track in valid]
+    with reader(STORES, model.kinds) as read:
+        logits = [model.score(read(track), starts) for track, starts in valid.items()]
     model.temperature = training.fit_temperature(logits, genres)
     scores = training.scores_of(torch.stack([x.softmax(1).mean(0) for x in logits]).numpy(), genres)
     row = {"epoch": 1, "lr": 0.0, "train_loss": scores["valid_loss"], **scores}

@@ -77,7 +77,11 @@ def main() -> str:
         return (
             f"validate_external: no clip could be scored ({status['failed']} failed, {status['skipped']} skipped); scores are null in {OUT}"
         )
-    return f"validate_external: accuracy {_interval(scores)} of {clips} clips, {drop:+.3f} below the test's; pretrained {_interval(beside)}"
+    packaged_score = evaluation.with_interval(beside)
+    return (
+        f"validate_external: accuracy {evaluation.with_interval(scores)} of {clips} clips, {drop:+.3f} below the test's; "
+        f"pretrained {packaged_score}"
+    )
 
 
 def _scores(heard: list[tuple[str, Prediction]], genres: list[str], options: dict[str, int]) -> tuple[int, dict[str, Any]]:
@@ -89,12 +93,6 @@ def _scores(heard: list[tuple[str, Prediction]], genres: list[str], options: dic
     true = np.array([genres.index(genre) for genre, _ in known])
     probabilities = np.array([[said.probabilities[genre] for genre in genres] for _, said in known])
     return len(known), evaluation.scores(true, probabilities, genres, groups=names, **options)
-
-
-def _interval(scores: dict[str, Any]) -> str:
-    if scores["accuracy"] is None:
-        return "null"
-    return f"{scores['accuracy']:.3f} [{scores['accuracy_low']:.3f}, {scores['accuracy_high']:.3f}]"
 
 
 if __name__ == "__main__":

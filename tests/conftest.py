@@ -48,13 +48,18 @@ def write_tone(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def run(*command: str, cwd: Path, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command with this interpreter's programs first on PATH; its output is in the failure."""
+def environment(project: Path, **more: str) -> dict[str, str]:
+    """Environment variables for a command in `project`: this interpreter's programs first on PATH, the project's own modules."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(project), **more}
+
+
+def run(*command: str, cwd: Path, check: bool = True, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a project, with more environment variables; its output is in the failure."""
     done = subprocess.run(
         command,
         cwd=cwd,
-        env={**os.environ, "PATH": path, "PYTHONPATH": str(cwd), **environment},
+        env=environment(cwd, **more),
         capture_output=True,
         text=True,
         check=False,

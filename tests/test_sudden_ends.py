@@ -5,13 +5,12 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import copy_project, run, set_params
+from conftest import copy_project, environment, run, set_params
 from test_pipeline import STAGES, metrics
 
 WRITTEN = ("data", "metrics", ".checkpoints")
@@ -19,12 +18,11 @@ WRITTEN = ("data", "metrics", ".checkpoints")
 
 def start(project, *command):
     """A command in a process group of its own, as a terminal would have it."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     log = (project.parent / "log.txt").open("a")
     return subprocess.Popen(
         command,
         cwd=project,
-        env={**os.environ, "PATH": path, "PYTHONPATH": str(project)},
+        env=environment(project),
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,

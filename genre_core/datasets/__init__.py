@@ -10,6 +10,7 @@ from genre_core.errors import GenreError
 from genre_core.files import read_csv, write_csv
 
 CATALOGUE = "catalogue.csv"
+DESCRIPTION = "features.json"  # there where the data set is features, no audio: how they were made
 SPLITS = ("train", "valid", "test")
 
 

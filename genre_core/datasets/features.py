@@ -20,11 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from genre_core.datasets import SPLITS, Track, gtzan, write_catalogue
+from genre_core.datasets import DESCRIPTION, SPLITS, Track, gtzan, write_catalogue
 from genre_core.errors import GenreError
 from genre_core.files import atomic, write_json
-
-DESCRIPTION = "features.json"
 
 
 def download(path: str | Path, out: str | Path, *, scale_db: float, offset_db: float, **description: float) -> list[Track]:

@@ -8,6 +8,7 @@ A file ``<type>.py`` holds ``FEATURE`` (a kind of the feature stores), ``Hyperpa
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, cast
@@ -109,6 +110,16 @@ def conv_block(channels: int, width: int, pool: int | tuple[int, int] = 2) -> li
     ]
 
 
+def conv_blocks(width: int, pools: Sequence[int | tuple[int, int]]) -> tuple[nn.Sequential, int]:
+    """A `conv_block` for each of `pools`, the channels doubling from `width` up to four times it; and the last one's channels."""
+    layers: list[nn.Module] = []
+    channels = 1
+    for block, pool in enumerate(pools):
+        layers += conv_block(channels, width * min(2**block, 4), pool)
+        channels = width * min(2**block, 4)
+    return nn.Sequential(*layers), channels
+
+
 def mfcc_statistics(windows: torch.Tensor) -> torch.Tensor:
     """Mean and standard deviation over time of MFCC and of their first differences (texture windows, Tzanetakis and Cook 2002).
 
@@ -122,3 +133,23 @@ def mfcc_statistics(windows: torch.Tensor) -> torch.Tensor:
     """
     change = windows.diff(dim=1)  # (B, T - 1, F)
     return torch.cat([windows.mean(1), windows.std(1), change.mean(1), change.std(1)], dim=1)
+
+
+class ClosedForm(GenreNetwork):
+    """A classical model on MFCC statistics, standardised by those of the training windows."""
+
+    min_frames = 3
+    closed_form = True
+
+    def __init__(self, n_bins: int) -> None:
+        super().__init__()
+        self.scale = nn.BatchNorm1d(4 * n_bins, affine=False, eps=0.0)  # its running statistics are the training split's
+
+    def solve(self, windows: torch.Tensor, genres: torch.Tensor, seed: int) -> None:
+        x = mfcc_statistics(windows)
+        self.scale.running_mean, self.scale.running_var = x.mean(0), x.var(0, correction=0).clamp(min=1e-6)
+        self.fit(self.scale(x), genres, seed)
+
+    def fit(self, statistics: torch.Tensor, genres: torch.Tensor, seed: int) -> None:
+        """Fit to standardised `statistics` (n, 4 * n_bins)."""
+        raise NotImplementedError

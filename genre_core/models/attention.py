@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import nn
 
 from genre_core.config import Section
-from genre_core.models import GenreNetwork, conv_block
+from genre_core.models import GenreNetwork, conv_blocks
 
 FEATURE = "mel"
 
@@ -29,13 +29,9 @@ class Network(GenreNetwork):
 
     def __init__(self, hyperparameters: Hyperparameters, n_bins: int, n_genres: int) -> None:
         super().__init__()
-        w = hyperparameters.width
-        layers: list[nn.Module] = []
-        for channels, width, pool in ((1, w, (2, 2)), (w, 2 * w, (2, 2)), (2 * w, 4 * w, (2, 2)), (4 * w, 4 * w, (1, 2))):
-            layers += conv_block(channels, width, pool)
-        self.blocks = nn.Sequential(*layers)
-        self.scores = nn.Sequential(nn.Linear(4 * w, 4 * w), nn.Tanh(), nn.Linear(4 * w, hyperparameters.heads))
-        self.head = nn.Sequential(nn.Dropout(hyperparameters.dropout), nn.Linear(4 * w * hyperparameters.heads, n_genres))
+        self.blocks, channels = conv_blocks(hyperparameters.width, [(2, 2), (2, 2), (2, 2), (1, 2)])
+        self.scores = nn.Sequential(nn.Linear(channels, channels), nn.Tanh(), nn.Linear(channels, hyperparameters.heads))
+        self.head = nn.Sequential(nn.Dropout(hyperparameters.dropout), nn.Linear(channels * hyperparameters.heads, n_genres))
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         x = self.blocks(windows.unsqueeze(1)).mean(3).transpose(1, 2)  # (B, T', C)

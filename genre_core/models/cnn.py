@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import nn
 
 from genre_core.config import Section
-from genre_core.models import GenreNetwork, conv_block
+from genre_core.models import GenreNetwork, conv_blocks
 
 FEATURE = "mel"
 
@@ -30,13 +30,7 @@ class Network(GenreNetwork):
 
     def __init__(self, hyperparameters: Hyperparameters, n_bins: int, n_genres: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        channels = 1
-        for block in range(hyperparameters.blocks):
-            width = hyperparameters.width * min(2**block, 4)
-            layers += conv_block(channels, width)
-            channels = width
-        self.blocks = nn.Sequential(*layers)
+        self.blocks, channels = conv_blocks(hyperparameters.width, [2] * hyperparameters.blocks)
         self.head = nn.Sequential(nn.Dropout(hyperparameters.dropout), nn.Linear(2 * channels, n_genres))
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:

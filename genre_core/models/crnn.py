@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import nn
 
 from genre_core.config import Section
-from genre_core.models import GenreNetwork, conv_block
+from genre_core.models import GenreNetwork, conv_blocks
 
 FEATURE = "mel"
 
@@ -29,12 +29,8 @@ class Network(GenreNetwork):
 
     def __init__(self, hyperparameters: Hyperparameters, n_bins: int, n_genres: int) -> None:
         super().__init__()
-        w = hyperparameters.width
-        layers: list[nn.Module] = []
-        for channels, width, pool in ((1, w, (2, 2)), (w, 2 * w, (2, 4)), (2 * w, 4 * w, (2, 4)), (4 * w, 4 * w, (1, 4))):
-            layers += conv_block(channels, width, pool)
-        self.blocks = nn.Sequential(*layers)
-        self.gru = nn.GRU(4 * w, hyperparameters.units, num_layers=2, batch_first=True, dropout=hyperparameters.dropout)
+        self.blocks, channels = conv_blocks(hyperparameters.width, [(2, 2), (2, 4), (2, 4), (1, 4)])
+        self.gru = nn.GRU(channels, hyperparameters.units, num_layers=2, batch_first=True, dropout=hyperparameters.dropout)
         self.head = nn.Sequential(nn.Dropout(hyperparameters.dropout), nn.Linear(hyperparameters.units, n_genres))
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:

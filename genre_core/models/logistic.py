@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import nn
 
 from genre_core.config import Section
-from genre_core.models import GenreNetwork, mfcc_statistics
+from genre_core.models import ClosedForm, mfcc_statistics
 
 FEATURE = "mfcc"
 
@@ -18,24 +18,18 @@ class Hyperparameters(Section):
     c: float = Field(gt=0, le=1e6)
 
 
-class Network(GenreNetwork):
+class Network(ClosedForm):
     """See the module."""
 
-    min_frames = 3
-    closed_form = True
-
     def __init__(self, hyperparameters: Hyperparameters, n_bins: int, n_genres: int) -> None:
-        super().__init__()
+        super().__init__(n_bins)
         self.c = hyperparameters.c
-        self.scale = nn.BatchNorm1d(4 * n_bins, affine=False, eps=0.0)  # its running statistics are the training split's
         self.linear = nn.Linear(4 * n_bins, n_genres)
 
-    def solve(self, windows: torch.Tensor, genres: torch.Tensor, seed: int) -> None:
+    def fit(self, statistics: torch.Tensor, genres: torch.Tensor, seed: int) -> None:
         from sklearn.linear_model import LogisticRegression
 
-        x = mfcc_statistics(windows)
-        self.scale.running_mean, self.scale.running_var = x.mean(0), x.var(0, correction=0).clamp(min=1e-6)
-        fitted = LogisticRegression(C=self.c, max_iter=2000, random_state=seed).fit(self.scale(x).numpy(), genres.numpy())
+        fitted = LogisticRegression(C=self.c, max_iter=2000, random_state=seed).fit(statistics.numpy(), genres.numpy())
         if len(fitted.coef_) == 1:  # two genres: one row, the second genre's
             coefficients, intercept = torch.tensor(fitted.coef_ / 2), torch.tensor(fitted.intercept_ / 2)
             coefficients, intercept = torch.cat([-coefficients, coefficients]), torch.cat([-intercept, intercept])

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import nn
 
 from genre_core.config import Section
-from genre_core.models import GenreNetwork, mfcc_statistics
+from genre_core.models import ClosedForm, mfcc_statistics
 
 FEATURE = "mfcc"
 
@@ -25,29 +25,22 @@ class Hyperparameters(Section):
     gamma: float = Field(ge=0, le=1e3)
 
 
-class Network(GenreNetwork):
+class Network(ClosedForm):
     """See the module."""
 
-    min_frames = 3
-    closed_form = True
-
     def __init__(self, hyperparameters: Hyperparameters, n_bins: int, n_genres: int) -> None:
-        super().__init__()
+        super().__init__(n_bins)
         self.c, self.chosen_gamma, self.genres = hyperparameters.c, hyperparameters.gamma, n_genres
         pairs = n_genres * (n_genres - 1) // 2
-        self.scale = nn.BatchNorm1d(4 * n_bins, affine=False, eps=0.0)
         self.vectors = nn.Parameter(torch.zeros(0, 4 * n_bins), requires_grad=False)  # parameters, so that they are counted
         self.weights = nn.Parameter(torch.zeros(0, pairs), requires_grad=False)  # of each vector in each pair's decision
         self.intercepts = nn.Parameter(torch.zeros(pairs), requires_grad=False)
         self.register_buffer("gamma", torch.zeros(()))
 
-    def solve(self, windows: torch.Tensor, genres: torch.Tensor, seed: int) -> None:
+    def fit(self, statistics: torch.Tensor, genres: torch.Tensor, seed: int) -> None:
         from sklearn.svm import SVC
 
-        x = mfcc_statistics(windows)
-        self.scale.running_mean, self.scale.running_var = x.mean(0), x.var(0, correction=0).clamp(min=1e-6)
-        scaled = self.scale(x).numpy()
-        fitted = SVC(C=self.c, gamma=self.chosen_gamma or "scale").fit(scaled, genres.numpy())
+        fitted = SVC(C=self.c, gamma=self.chosen_gamma or "scale").fit(statistics.numpy(), genres.numpy())
         ends = fitted.n_support_.cumsum()
         weights = torch.zeros(len(fitted.support_), len(self.intercepts))
         pair = 0
