@@ -6,7 +6,7 @@ export DVC_NO_ANALYTICS := 1
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gtzan test lint bench lock clean
+.PHONY: help demo gtzan test lint leak cv search card bench lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,18 @@ lint: $(READY) ## lint and type-check
 	ruff check .
 	ruff format --check .
 	mypy
+
+leak: $(READY) ## train the same network under leaky and honest splits of the demo, several seeds: docs/leak.md (FEATURES=file.npz: on those)
+	python -m benchmarks.leak $(FEATURES)
+
+cv: $(READY) ## cross-validate over all folds of the artist protocol, several seeds: docs/cv.json and docs/cv.png
+	python -m benchmarks.cv
+
+search: $(READY) ## queue a sweep of parameters (SPACE=presets/search.txt), run it and print the ranked table
+	python -m benchmarks.search $(SPACE)
+
+card: $(READY) ## write MODEL_CARD.md from the model's metadata and metrics
+	python -m stages.card
 
 bench: $(READY) ## measure speed as ratios in one run; fails when one is missed
 	python -m benchmarks.bench

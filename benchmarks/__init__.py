@@ -3,13 +3,51 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from genre_core.comparison import artist_interval
+from genre_core.files import read_csv, read_json
 
 
-def experiment(name: str, settings: Iterable[str]) -> subprocess.CompletedProcess[str]:
+def experiment(name: str, settings: Iterable[str], *targets: str) -> subprocess.CompletedProcess[str]:
     """Run one `dvc exp run` from the committed params.yaml, which `-S` of the one before has changed."""
     subprocess.run(["git", "restore", "--staged", "--worktree", "params.yaml"], check=True)
-    command = ["dvc", "exp", "run", "-f", "-n", name]
+    command = ["dvc", "exp", "run", "-f", "-n", name, *targets]
     for setting in settings:
         command += ["-S", setting]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def judged(runs: Sequence[tuple[str, Sequence[str]]]) -> dict[str, Any]:
+    """Run experiments (name, settings) that differ in their seed: each one's accuracy, and the mean with an interval over artists.
+
+    Raises
+    ------
+    RuntimeError
+        A run failed; with what it said.
+    """
+    right: dict[tuple[str, str], list[bool]] = {}
+    accuracies = []
+    metrics: dict[str, Any] = {}
+    for name, settings in runs:
+        done = experiment(name, settings, "evaluate")
+        if done.returncode:
+            raise RuntimeError(f"{name}: {done.stderr.strip() or done.stdout.strip()}")
+        metrics = read_json("metrics/test/metrics.json")
+        for found in read_csv("metrics/test/predictions.csv", strip=False):
+            right.setdefault((found["artist"], found["track"]), []).append(found["true"] == found["predicted"])
+        accuracies.append(metrics["track"]["accuracy"])
+    share = np.array([np.mean(values) for values in right.values()])
+    _, artist_of = np.unique([artist for artist, _ in right], return_inverse=True)
+    low, high = artist_interval(share, artist_of, 2000, 0)
+    return {
+        **{key: metrics[key] for key in ("protocol", "scored_on", "leaky", "tracks")},
+        "parameters": metrics["model"]["parameters"],
+        "accuracies": accuracies,
+        "mean": round(float(np.mean(accuracies)), 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
+    }

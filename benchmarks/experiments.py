@@ -14,12 +14,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
-from benchmarks import experiment
-from genre_core.comparison import artist_interval
-from genre_core.files import atomic, read_csv, read_json, write_json
+from benchmarks import judged
+from genre_core.files import atomic, write_json
 
 SEEDS = (1, 2, 3)
 RESULTS = Path("docs/experiments.json")
@@ -69,26 +67,8 @@ ROWS = {**NORMALISATIONS, **RECIPE}
 
 def run(row: str, source: str) -> dict[str, Any]:
     """Three seeds of a row: the accuracy of each, and the mean with an interval drawn over artists."""
-    right: dict[tuple[str, str], list[bool]] = {}
-    accuracies, shown = [], {}
-    for seed in SEEDS:
-        experiment(f"{row}-{seed}", [*BASE, f"dataset.features.path={source}", f"seed={seed}", *ROWS[row]]).check_returncode()
-        metrics = read_json("metrics/test/metrics.json")
-        for found in read_csv("metrics/test/predictions.csv", strip=False):
-            right.setdefault((found["artist"], found["track"]), []).append(found["true"] == found["predicted"])
-        accuracies.append(metrics["track"]["accuracy"])
-        shown = {key: metrics[key] for key in ("protocol", "scored_on", "leaky", "tracks")} | {"parameters": metrics["model"]["parameters"]}
-    share = np.array([np.mean(values) for values in right.values()])
-    _, artist = np.unique([key[0] for key in right], return_inverse=True)
-    low, high = artist_interval(share, artist, 2000, 0)
-    return {
-        **shown,
-        "settings": list(ROWS[row]),
-        "accuracies": accuracies,
-        "mean": round(float(np.mean(accuracies)), 4),
-        "low": round(low, 4),
-        "high": round(high, 4),
-    }
+    own = [*BASE, f"dataset.features.path={source}", *ROWS[row]]
+    return {**judged([(f"{row}-{seed}", [*own, f"seed={seed}"]) for seed in SEEDS]), "settings": list(ROWS[row])}
 
 
 def page(results: dict[str, dict[str, Any]]) -> str:

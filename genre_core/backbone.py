@@ -109,10 +109,14 @@ def tag_names() -> list[str]:
         return list(json.loads(file.metadata()["tags"]))
 
 
-def log_mel(y: np.ndarray) -> torch.Tensor:
-    """musicnn's input of mono samples at 16 kHz, shape (T, 96), float32 (the wheel's own float16 overflows on loud music)."""
-    decibel = torch.from_numpy(mel_and_mfcc(y, SPEC)[0])
-    return torch.log10(1e4 * 10 ** (decibel / 10) + 1)
+def decibel(y: np.ndarray) -> np.ndarray:
+    """Log-mel of mono samples at 16 kHz, shape (T, 96), dB."""
+    return mel_and_mfcc(y, SPEC)[0]
+
+
+def log_mel(mel: np.ndarray) -> torch.Tensor:
+    """musicnn's input of `decibel`, shape (T, 96), float32 (the wheel's own float16 overflows on loud music)."""
+    return torch.log10(1e4 * 10 ** (torch.from_numpy(mel) / 10) + 1)
 
 
 def level_changes_db(y: np.ndarray) -> float:
@@ -120,12 +124,11 @@ def level_changes_db(y: np.ndarray) -> float:
 
     About 0.3 for a steady tone, 5 to 11 for music.
     """
-    power = (10 ** log_mel(y) - 1).clamp(min=1e-6)  # (T, 96)
+    power = (10 ** log_mel(decibel(y)) - 1).clamp(min=1e-6)  # (T, 96)
     weights = power.mean(0)
     return float(((10 * power.log10()).std(0, correction=0) * weights).sum() / weights.sum())
 
 
-@torch.inference_mode()
 def embeddings(y: np.ndarray) -> np.ndarray:
     """Embeddings of a track, one a second.
 
@@ -142,8 +145,14 @@ def embeddings(y: np.ndarray) -> np.ndarray:
     np.ndarray [shape=(patches, 1756), dtype=float32]
         `TAGS`, `PENULTIMATE` and `POOLS` are its columns.
     """
+    return embed_decibel(decibel(y))
+
+
+@torch.inference_mode()
+def embed_decibel(mel_db: np.ndarray) -> np.ndarray:
+    """`embeddings` of what `decibel` gave."""
     backbone = load()
-    mel = log_mel(y)
+    mel = log_mel(mel_db)
     total = len(mel)
     blocks = []
     for start in range(0, total, _BLOCK_FRAMES):  # bounded memory, whatever the length

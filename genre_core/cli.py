@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from genre_core.inference import Prediction, Predictor
 
 TRAINED = Path("data/model/model.safetensors")
+FOUND = 1
 WRONG_INPUT = 2
 _MODEL_HELP = f"a model file, or the packaged one for real music (default: {TRAINED} where it was trained on real music, else pretrained)"
 
@@ -43,14 +44,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "compare",
         help="two models on the same tracks",
         description="Compare two files of predictions: the difference of accuracy with its interval, McNemar's test, where they differ.",
-        epilog="example: git show main:metrics/test/predictions.csv > a.csv; genre compare a.csv metrics/test/predictions.csv",
+        epilog="example: genre compare main metrics/test/predictions.csv",
     )
-    compare.add_argument("a", metavar="A.csv", help="predictions of the first model: track, true, predicted, optionally artist")
-    compare.add_argument("b", metavar="B.csv", help="of the second")
+    compare.add_argument(
+        "a",
+        metavar="A",
+        help="predictions (CSV: track, true, predicted, optionally artist), a git revision or an experiment",
+    )
+    compare.add_argument("b", metavar="B", help="of the second")
     compare.add_argument("--json", action="store_true", help="print the comparison as JSON")
+    audit = commands.add_parser(
+        "audit",
+        help="faults of a data set",
+        description="Look for copies of one recording, artists on two sides of a split, and damaged audio. "
+        "Exit code 0: nothing found, 1: something, 2: no such data set.",
+        epilog="example: genre audit my_music --out audit/ --json",
+    )
+    audit.add_argument("folder", nargs="?", default="data/raw", metavar="FOLDER", help="<genre>/<file> below it (default: %(default)s)")
+    audit.add_argument("--out", type=Path, metavar="DIR", help="write report.md, report.png, tracks.csv and pairs.csv there")
+    audit.add_argument("--json", action="store_true", help="print {pairs: [{a, b, score, offset_s}], tracks: [{file, problems}]}")
+    explain = commands.add_parser(
+        "explain",
+        help="what carried the decision on a file",
+        description="Take one band after another out of a file, and see by how much the genre's probability falls.",
+        epilog="example: genre explain song.mp3 --out song.png",
+    )
+    explain.add_argument("file", metavar="FILE", help="audio file of any format")
+    explain.add_argument("--model", metavar="PATH|pretrained", help=_MODEL_HELP)
+    explain.add_argument("--genre", metavar="GENRE", help="the genre that is asked about (default: the most probable one)")
+    explain.add_argument("--out", type=Path, metavar="OUT.PNG", help="draw bands and moments over the spectrogram")
+    explain.add_argument("--json", action="store_true", help="print {file, genre, probability, bands, moments}")
     chosen = parser.parse_args(arguments)
+    run = {"predict": _predict, "compare": _compare, "audit": _audit, "explain": _explain}[chosen.command]
     try:
-        return _compare(chosen) if chosen.command == "compare" else _predict(chosen)
+        return run(chosen)
     except GenreError as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_INPUT
@@ -59,12 +86,103 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
+def _audit(chosen: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from genre_core import audit
+    from genre_core.datasets import CATALOGUE, folder, read_catalogue
+
+    root = Path(chosen.folder)
+    tracks = read_catalogue(root) if (root / CATALOGUE).exists() else folder.scan(root)[0]
+    if not tracks:
+        raise GenreError(f"{chosen.folder}: no audio file in this folder")
+    found = audit.audit(root, tracks)
+    if chosen.out:
+        audit.write(found, chosen.out, title=root.resolve().name)
+    if chosen.json:
+        rows = [{"file": row.file, "problems": list(filter(None, row.problems.split("; ")))} for row in found.tracks]
+        print(json.dumps({"pairs": [asdict(pair) for pair in found.pairs], "tracks": rows}, indent=2, ensure_ascii=False))
+        return 0 if found.clean else FOUND
+    for pair in found.pairs:
+        print(f"{one_line(pair.a)} = {one_line(pair.b)} ({pair.kind}, {pair.score:.3f}, shifted by {pair.offset_s:+.2f} s)")
+    for row in found.tracks:
+        if row.problems:
+            print(f"{one_line(row.file)}: {one_line(row.problems)}")
+    for artist in found.crossing_artists:
+        print(f"artist {one_line(artist)} stands on two sides of the data set's own split")
+    flawed = sum(bool(row.problems) for row in found.tracks)
+    where = f"; report in {chosen.out / 'report.md'}" if chosen.out else ""
+    print(
+        f"{len(found.tracks)} files: {len(found.pairs)} pairs of copies, {flawed} files with a problem, "
+        f"{len(found.crossing_artists)} crossing artists{where}"
+    )
+    return 0 if found.clean else FOUND
+
+
+def _explain(chosen: argparse.Namespace) -> int:
+    from genre_core import plots
+    from genre_core.audio import decode, resample
+    from genre_core.explanation import explain, rates
+
+    if chosen.out and chosen.out.suffix.lower() != ".png":
+        raise GenreError(f"--out {chosen.out}: write to a .png file")
+    name, predictor = _predictor(chosen.model)
+    model = predictor.model
+    if chosen.genre and chosen.genre not in model.genres:
+        raise GenreError(f"--genre {chosen.genre}: the model knows {', '.join(model.genres)}")
+    audio = decode(chosen.file, sample_rate=predictor.sample_rate)
+    said = predictor.predict(audio.y, audio.sample_rate, name=chosen.file)
+    samples = {rate: resample(audio.y, audio.sample_rate, rate) for rate in rates(model)}
+    found = explain(model.finer(), samples, said.starts_seconds.tolist(), chosen.genre or said.genre)
+    if chosen.out:
+        title = f"{Path(chosen.file).name}: {found.genre} {said.probabilities[found.genre]:.2f}"
+        plots.explanation(chosen.out, found, segment_seconds=said.window_seconds, title=title)
+    if chosen.json:
+        edges = found.edges_hz.tolist()
+        bands = zip(edges[:-1], edges[1:], found.carried.mean(axis=1), strict=True)
+        moments = zip(found.starts_seconds.tolist(), found.probability.tolist(), strict=True)
+        shown = {
+            "file": chosen.file,
+            "genre": found.genre,
+            "probability": said.probabilities[found.genre],
+            "bands": [{"low_hz": low, "high_hz": high, "fall": float(fall)} for low, high, fall in bands],
+            "moments": [{"start_s": start, "probability": p} for start, p in moments],
+            "model": name,
+        }
+        print(json.dumps(shown, indent=2, ensure_ascii=False))
+        return 0
+    print(f"{one_line(chosen.file)}: {found.genre} {said.probabilities[found.genre]:.2f}; its probability falls without")
+    for band, fall in sorted(found.bands, key=lambda item: -item[1]):
+        print(f"  {band:>16}  {fall:+.3f}")
+    return 0
+
+
+def _predictions(name: str) -> str:
+    """A file of predictions, or that of a git revision, such as an experiment's name."""
+    import subprocess
+    import tempfile
+
+    if Path(name).exists() or name.endswith(".csv"):
+        return name
+    listed = subprocess.run(["git", "for-each-ref", "--format=%(refname)", "refs/exps"], capture_output=True, text=True, check=False)
+    experiments = [ref for ref in listed.stdout.split() if ref.rsplit("/", 1)[-1] == name]
+    for revision in [name, *experiments]:
+        shown = subprocess.run(["git", "show", f"{revision}:metrics/test/predictions.csv"], capture_output=True, check=False)
+        if shown.returncode == 0:
+            break
+    else:
+        raise GenreError(f"{name}: no file, and no git revision or experiment with metrics/test/predictions.csv")
+    with tempfile.NamedTemporaryFile("wb", prefix=f"{Path(name).name}-", suffix=".csv", delete=False) as file:
+        file.write(shown.stdout)
+    return file.name
+
+
 def _compare(chosen: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from genre_core.comparison import compare
 
-    found = compare(chosen.a, chosen.b)
+    found = compare(_predictions(chosen.a), _predictions(chosen.b))
     if chosen.json:
         print(json.dumps({**asdict(found), "verdict": found.verdict}, indent=2, ensure_ascii=False))
         return 0
@@ -127,9 +245,13 @@ def _predict(chosen: argparse.Namespace) -> int:
         from genre_core import plots
 
         file, result = done[0]
-        length = predictor.model.segment_seconds
         plots.timeline(
-            chosen.timeline, result.starts_seconds, result.timeline, predictor.model.genres, segment_seconds=length, title=Path(file).name
+            chosen.timeline,
+            result.starts_seconds,
+            result.timeline,
+            predictor.model.genres,
+            segment_seconds=result.window_seconds,
+            title=Path(file).name,
         )
     for error in errors:
         print(f"error: {error}", file=sys.stderr)

@@ -111,12 +111,20 @@ class Segment(Section):
     seconds: float = Field(ge=0.5, le=60)
     hop_seconds: float = Field(ge=0.1, le=60)
     silence_dbfs: float = Field(ge=-120, le=-20)
+    copies: Literal["keep", "group", "exclude"]
 
     @model_validator(mode="after")
     def _fold_exists(self) -> Segment:
         if self.fold >= self.folds:
             raise ValueError(f"fold {self.fold} does not exist: with folds {self.folds} it is 0 to {self.folds - 1}")
         return self
+
+
+class Audit(Section):
+    """When two files hold the same recording: see `genre_core.fingerprint.find_pairs`."""
+
+    similarity: float = Field(gt=0.5, le=1)
+    overlap_seconds: float = Field(ge=1, le=60)
 
 
 class Features(Section):
@@ -236,6 +244,7 @@ class Params(Section):
     seed: int = Field(ge=0, lt=2**31)
     workers: int = Field(ge=0, le=1024)
     dataset: Dataset
+    audit: Audit
     segment: Segment
     features: Features
     augment: Augment

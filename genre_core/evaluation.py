@@ -132,6 +132,32 @@ def scores(
     }
 
 
+def proportion_difference(right_a: float, n_a: int, right_b: float, n_b: int) -> tuple[float, float]:
+    """95 % interval of the difference of two proportions, a - b, of independent samples, small ones too.
+
+    R. G. Newcombe, "Interval estimation for the difference between independent proportions", Statistics in Medicine 1998, method 10.
+
+    Parameters
+    ----------
+    right_a, right_b : float in [0, 1]
+    n_a, n_b : int > 0
+    """
+    low_a, high_a = _wilson(right_a, n_a)
+    low_b, high_b = _wilson(right_b, n_b)
+    difference = right_a - right_b
+    return (
+        difference - float(np.hypot(right_a - low_a, high_b - right_b)),
+        difference + float(np.hypot(high_a - right_a, right_b - low_b)),
+    )
+
+
+def _wilson(share: float, n: int) -> tuple[float, float]:
+    z = 1.959964
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * float(np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)))
+    return middle - half, middle + half
+
+
 def with_interval(scores: Mapping[str, Any], metric: str = "accuracy") -> str:
     """A score of `scores` as text, such as "0.800 [0.650, 0.950]"; "null" where there is none."""
     if scores[metric] is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -102,9 +103,14 @@ def build(
     seconds: float,
     hop_seconds: float,
     silence_dbfs: float,
+    copies: str = "keep",
+    pairs: Sequence[tuple[str, str]] = (),
     workers: int = 0,
 ) -> dict[str, Any]:
     """Open every track of a catalogue, split what can be used, cut windows, and write the index to `out`.
+
+    `pairs` are paths of files with the same recording; `copies` says what is done with them: keep, group (on one side of the protocols
+    ``artist`` and ``track``) or exclude (all but the first of the catalogue).
 
     Returns
     -------
@@ -118,13 +124,17 @@ def build(
     """
     raw, out = Path(raw), Path(out)
     catalogue = read_catalogue(raw)
+    twins = _twins(catalogue, pairs) if copies != "keep" else []
+    surplus = {later: first for first, later in twins} if copies == "exclude" else {}
     usable: list[Track] = []
     indexed: list[IndexedTrack] = []
     rejected: list[tuple[Track, str]] = []
     check = partial(_check, raw=raw, seconds=seconds, silence_dbfs=silence_dbfs)
     results = map_tracks(check, catalogue, workers=workers, preload=("genre_core.index",))
     for track, result in tqdm(zip(catalogue, results, strict=True), total=len(catalogue), desc="segment", unit="track", disable=None):
-        if isinstance(result, IndexedTrack):
+        if track.track in surplus:
+            rejected.append((track, f"a copy of {surplus[track.track]}"))
+        elif isinstance(result, IndexedTrack):
             usable.append(track)
             indexed.append(result)
         else:
@@ -135,7 +145,8 @@ def build(
         raise GenreError(f"no usable track is left in genre {', '.join(sorted(emptied))}: {examples}")
 
     starts = [window_starts(t.seconds, seconds, hop_seconds) for t in indexed]
-    sides = splits.split(usable, protocol=protocol, folds=folds, fold=fold, seed=seed, windows=[len(s) for s in starts])
+    counts = [len(s) for s in starts]
+    sides = splits.split(usable, protocol=protocol, folds=folds, fold=fold, seed=seed, windows=counts, together=twins)
     windows = [
         Window(track.track, start, side)
         for track, of_track, track_sides in zip(usable, starts, sides, strict=True)
@@ -144,6 +155,8 @@ def build(
     ]
     rejected += [(t, "left out by the official split") for t, s in zip(usable, sides, strict=True) if not any(s)]
     crossing = splits.crossings(usable, sides)
+    side_of = {track.path: set(filter(None, s)) for track, s in zip(usable, sides, strict=True)}
+    crossing_copies = sum(len(side_of.get(a, set()) | side_of.get(b, set())) > 1 for a, b in pairs)
     tracks_in = {side: sum(side in s for s in sides) for side in SPLITS}
     segments_in = Counter(w.split for w in windows)
     info = {
@@ -151,9 +164,10 @@ def build(
         "folds": None if protocol == "official" else folds,
         "fold": None if protocol == "official" else fold,
         "scored_on": "test part" if protocol != "official" or any(t.split == "test" for t in usable) else splits.NO_TEST,
-        "leaky": crossing.leaky,
+        "leaky": crossing.leaky or crossing_copies > 0,
         "crossing_tracks": crossing.tracks,
         "crossing_artists": len(crossing.artists),
+        "copies": {"pairs": len(pairs), "treated": copies, "crossing": crossing_copies},
         "unknown_artists": sum(not t.artist for t in usable),
         "segment_seconds": seconds,
         "hop_seconds": hop_seconds,
@@ -166,6 +180,13 @@ def build(
     write_csv(out / "rejected.csv", ["track", "path", "genre", "reason"], rows)
     write_json(out / "split.json", info)
     return {**info, "rejected": len(rejected)}
+
+
+def _twins(catalogue: Sequence[Track], pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The tracks of each pair of paths, in the order of the catalogue."""
+    number = {track.path: i for i, track in enumerate(catalogue)}
+    ordered = [sorted((number[a], number[b])) for a, b in pairs if a in number and b in number]
+    return [(catalogue[a].track, catalogue[b].track) for a, b in sorted(ordered)]
 
 
 def _check(track: Track, *, raw: Path, seconds: float, silence_dbfs: float) -> IndexedTrack | str:

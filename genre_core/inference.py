@@ -10,7 +10,7 @@ import json
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from genre_core.store import Kind
 _FORMAT = "genre-core model 1"
 SILENCE_DBFS = -60.0
 NOT_SURE_BELOW = 0.5  # a calibrated probability below which the answer is more often wrong than right
+MOMENT_SECONDS, MOMENT_HOP_SECONDS = 5.0, 1.0  # of the timeline of a model that takes any length
 STEADY_DB = 1.5  # less change of level than this is a tone or a hum, no music
 PRETRAINED = Path(__file__).parent / "pretrained" / "gtzan.safetensors"  # for real music: see CARD.md beside it
 
@@ -187,6 +188,10 @@ class GenreModel:
         """Calibrated probabilities of windows, shape ``(windows, genres)``, float64; a track's are their mean."""
         return (logits.double() / self.temperature).softmax(dim=1).numpy()
 
+    def finer(self) -> GenreModel:
+        """With short windows where the network takes any length: what it says moment by moment; else itself."""
+        return replace(self, segment_seconds=MOMENT_SECONDS, hop_seconds=MOMENT_HOP_SECONDS) if self.kind == "musicnn" else self
+
     def state(self) -> dict[str, torch.Tensor]:
         """Every tensor of the model's file."""
         state = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
@@ -266,6 +271,10 @@ class Ensemble:
     @property
     def kinds(self) -> tuple[Kind, ...]:
         return tuple(sorted({m.kind for m in self.members}))
+
+    def finer(self) -> Ensemble:
+        """As `GenreModel.finer`."""
+        return self
 
     def score(self, features: Mapping[Kind, np.ndarray], starts_seconds: Sequence[float]) -> torch.Tensor:
         """Logarithms of the mean probabilities of windows, shape ``(windows, genres)``."""
@@ -378,6 +387,7 @@ class Prediction:
     sure : bool
         False where the probability is low, the music unlike any that was learned from, or there is none.
     starts_seconds : np.ndarray [shape=(windows,)]
+    window_seconds : float
     timeline : np.ndarray [shape=(windows, genres)]
         Probabilities of each window, genres in the model's order.
     """
@@ -387,6 +397,7 @@ class Prediction:
     seconds: float
     sure: bool
     starts_seconds: np.ndarray
+    window_seconds: float
     timeline: np.ndarray
 
 
@@ -452,18 +463,22 @@ class Predictor:
         if silent:
             what = f"{name}: silent" if name else "silent audio"
             warnings.warn(f"{what} (peak below {SILENCE_DBFS:g} dBFS): the answer means nothing", SilenceWarning, stacklevel=2)
-        features = self._features(y, sample_rate)
-        timeline = self.model.probabilities(self.model.score(features, starts))
-        mean = timeline.mean(axis=0)
+        features = self.features(y, sample_rate)
+        windows = self.model.probabilities(self.model.score(features, starts))
+        mean = windows.mean(axis=0)
         order = np.argsort(-mean, kind="stable")
         probabilities = {self.model.genres[i]: float(mean[i]) for i in order}
         sure = not silent and bool(mean.max() >= self.model.info.get("not_sure_below", NOT_SURE_BELOW))
         if isinstance(self.model, GenreModel) and self.model.familiarity:
             steady = backbone.level_changes_db(resample(y, sample_rate, backbone.SPEC.sample_rate)) < STEADY_DB
             sure = sure and not steady and self.model.familiarity.distance(features["musicnn"]) <= self.model.familiarity.limit
-        return Prediction(self.model.genres[order[0]], probabilities, seconds, sure, np.array(starts), timeline)
+        finer = self.model.finer()
+        if finer is not self.model:
+            starts = window_starts(seconds, finer.segment_seconds, finer.hop_seconds) or [0.0]
+            windows = finer.probabilities(finer.score(features, starts))
+        return Prediction(self.model.genres[order[0]], probabilities, seconds, sure, np.array(starts), finer.segment_seconds, windows)
 
-    def _features(self, y: np.ndarray, sample_rate: int) -> dict[Kind, np.ndarray]:
+    def features(self, y: np.ndarray, sample_rate: int) -> dict[Kind, np.ndarray]:
         """In the store's precision, so that a file gets exactly the score that `evaluate` gave its features."""
         kinds, spec = set(self.model.kinds), self.model.spec
         made: dict[Kind, np.ndarray] = {}

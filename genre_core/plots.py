@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from genre_core.files import atomic
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from genre_core.explanation import Explanation
 
 
 def _figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
@@ -161,4 +163,133 @@ def timeline(
     axis.invert_yaxis()
     axis.set(xlabel="start of the segment (s)", title=title)
     figure.colorbar(image, ax=axis, label="probability", pad=0.01)
+    _save(figure, path)
+
+
+def audit(path: str | Path, tracks: Sequence[Mapping[str, Any]], *, title: str) -> None:
+    """Draw what a data set is made of: tracks a genre, lengths, levels and bandwidths.
+
+    Parameters
+    ----------
+    path : str or Path
+    tracks : sequence of mappings
+        genre, seconds, level_dbfs, bandwidth_hz (None where unknown) and problems.
+    title : str
+    """
+    figure, axes = _figure(2, 2, 11, 8)
+    figure.suptitle(title, fontsize=11)
+    genres = sorted({t["genre"] for t in tracks})
+    axis = axes[0, 0]
+    sound = [sum(t["genre"] == g and not t["problems"] for t in tracks) for g in genres]
+    flawed = [sum(t["genre"] == g and bool(t["problems"]) for t in tracks) for g in genres]
+    axis.barh(genres, sound, color="tab:blue", label="nothing found")
+    axis.barh(genres, flawed, left=sound, color="tab:orange", label="with a problem")
+    axis.set(xlabel="tracks")
+    axis.invert_yaxis()
+    axis.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1))
+    seconds = [t["seconds"] for t in tracks if t["seconds"] is not None]
+    axes[0, 1].hist(seconds, bins=30, color="tab:blue")
+    axes[0, 1].set(xlim=(0, None), xlabel="length (s)", ylabel="tracks", title="Lengths")
+    for axis, key, label in ((axes[1, 0], "level_dbfs", "level (dBFS)"), (axes[1, 1], "bandwidth_hz", "bandwidth (Hz)")):
+        values = [[t[key] for t in tracks if t["genre"] == g and t[key] is not None] for g in genres]
+        axis.boxplot(values, orientation="horizontal", tick_labels=genres)
+        axis.set(xlabel=label, title=f"{label.split(' (')[0].capitalize()} of each genre")
+        if key == "bandwidth_hz":
+            axis.set_xlim(0, None)
+        axis.invert_yaxis()
+    _save(figure, path)
+
+
+def explanation(path: str | Path, found: Explanation, *, segment_seconds: float, title: str) -> None:
+    """Draw which bands and moments of a file carried its decision.
+
+    Parameters
+    ----------
+    path : str or Path
+    found : Explanation
+    segment_seconds : float
+        Length of a window.
+    title : str
+    """
+    figure, axes = _figure(2, 2, 11, 6)
+    figure.suptitle(title, fontsize=11)
+    grid = axes[0, 0].get_gridspec()
+    grid.set_height_ratios([1, 3])
+    grid.set_width_ratios([4, 1])
+    seconds = len(found.mel) * found.spec.hop_length / found.spec.sample_rate
+    edges = np.append(found.starts_seconds, max(found.starts_seconds[-1] + segment_seconds, seconds))
+    axes[0, 1].axis("off")
+    axes[0, 0].stairs(found.probability, edges, fill=True, color="tab:blue")
+    axes[0, 0].set(ylim=(0, 1), xlim=(0, seconds), ylabel=f"P({found.genre})")
+
+    axis = axes[1, 0]
+    top = float(found.mel.max())
+    extent = (0, seconds, 0, found.spec.n_mels)
+    axis.imshow(found.mel.T, origin="lower", aspect="auto", extent=extent, vmin=top - 70, vmax=top, cmap="gray")
+    centres = mel_band_hz(found.spec)
+    rows = np.append(np.searchsorted(centres, found.edges_hz[:-1]), found.spec.n_mels)
+    limit = max(0.05, float(np.abs(found.carried).max()))
+    image = axis.pcolormesh(edges, rows, found.carried, cmap="RdBu_r", vmin=-limit, vmax=limit, alpha=0.55)
+    axis.set(xlim=(0, seconds), ylim=(0, found.spec.n_mels), xlabel="time (s)")
+    _mel_axes(axis, found.spec)
+    figure.colorbar(image, ax=axis, label="fall of P without the band", location="bottom", shrink=0.6)
+
+    axis = axes[1, 1]
+    falls = found.carried.mean(axis=1)
+    axis.barh((rows[:-1] + rows[1:]) / 2, falls, height=np.diff(rows) * 0.9, color=np.where(falls > 0, "tab:red", "tab:blue"))
+    axis.axvline(0, color="black", linewidth=0.8)
+    axis.set(ylim=(0, found.spec.n_mels), yticks=[], xlabel="fall over the whole file")
+    _save(figure, path)
+
+
+def protocols(path: str | Path, rows: Mapping[str, Sequence[Mapping[str, Any]]], *, title: str) -> None:
+    """Draw the accuracy of the same model under several protocols, with intervals and the single seeds.
+
+    Parameters
+    ----------
+    path : str or Path
+    rows : mapping of label to sequence of mappings
+        Each with protocol, mean, low, high, accuracies and leaky.
+    title : str
+    """
+    figure, axes = _figure(1, 1, 8, 4.5)
+    axis = axes[0, 0]
+    names = list(dict.fromkeys(row["protocol"] for of_label in rows.values() for row in of_label))
+    width = 0.8 / len(rows)
+    for number, (label, of_label) in enumerate(rows.items()):
+        x = np.array([names.index(row["protocol"]) for row in of_label]) + (number - (len(rows) - 1) / 2) * width
+        mean = np.array([row["mean"] for row in of_label])
+        span = np.abs(np.array([[row["low"], row["high"]] for row in of_label]).T - mean)
+        axis.bar(x, mean, width * 0.9, yerr=span, capsize=4, color=f"C{number}", alpha=0.75, label=label)
+        for at, row in zip(x, of_label, strict=True):
+            axis.plot([at] * len(row["accuracies"]), row["accuracies"], "k.", markersize=4)
+            axis.text(at, 0.02, f"{row['mean']:.2f}", ha="center", color="white", fontsize=9)
+    leaky = {row["protocol"] for of_label in rows.values() for row in of_label if row["leaky"]}
+    axis.set_xticks(range(len(names)), [f"{name}\n(leaky)" if name in leaky else name for name in names])
+    axis.set(ylim=(0, 1), ylabel="accuracy of test tracks", xlabel="protocol of the split", title=title)
+    if len(rows) > 1:
+        axis.legend(loc="upper right", fontsize=8)
+    _save(figure, path)
+
+
+def folds(path: str | Path, accuracies: Mapping[int, Sequence[float]], pooled: Mapping[str, float], *, title: str) -> None:
+    """Draw the accuracy of each fold and seed, and the pooled one with its interval.
+
+    Parameters
+    ----------
+    path : str or Path
+    accuracies : mapping of fold to the accuracy of each seed
+    pooled : mapping
+        accuracy, accuracy_low, accuracy_high.
+    title : str
+    """
+    figure, axes = _figure(1, 1, 7, 4)
+    axis = axes[0, 0]
+    axis.axhspan(pooled["accuracy_low"], pooled["accuracy_high"], color="tab:blue", alpha=0.2, label="all folds, 95 % over artists")
+    axis.axhline(pooled["accuracy"], color="tab:blue")
+    for fold, values in accuracies.items():
+        axis.plot([fold] * len(values), values, "o", color="black", markersize=5)
+    axis.set_xticks(list(accuracies), [f"fold {fold}" for fold in accuracies])
+    axis.set(ylim=(0, 1), ylabel="accuracy of test tracks (a dot a seed)", title=title)
+    axis.legend(loc="lower right", fontsize=8)
     _save(figure, path)

@@ -13,7 +13,7 @@ Where ``official`` has no test part, see `NO_TEST`. Fold ``fold`` of ``folds`` i
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +68,16 @@ def assign_folds(groups: Sequence[str], genres: Sequence[str], folds: int, seed:
     return [fold_of[group] for group in groups]
 
 
-def split(tracks: Sequence[Track], *, protocol: str, folds: int, fold: int, seed: int, windows: Sequence[int]) -> list[list[str]]:
+def split(
+    tracks: Sequence[Track],
+    *,
+    protocol: str,
+    folds: int,
+    fold: int,
+    seed: int,
+    windows: Sequence[int],
+    together: Iterable[tuple[str, str]] = (),
+) -> list[list[str]]:
     """Split of each window of each track.
 
     Parameters
@@ -79,6 +88,8 @@ def split(tracks: Sequence[Track], *, protocol: str, folds: int, fold: int, seed
         Of ``official`` only where it has no test part.
     windows : sequence of int
         Number of windows of each track.
+    together : iterable of (track, track)
+        Kept on one side by ``artist`` and ``track``: copies of one recording.
 
     Returns
     -------
@@ -100,6 +111,7 @@ def split(tracks: Sequence[Track], *, protocol: str, folds: int, fold: int, seed
             per_track = _official(tracks, folds, seed)
         else:
             groups = [t.artist or f"\n{t.track}" for t in tracks] if protocol == "artist" else [t.track for t in tracks]
+            groups = _joined(groups, tracks, together)
             per_track = _sides(assign_folds(groups, [t.genre for t in tracks], folds, seed), folds, fold)
         sides = [[side] * n for side, n in zip(per_track, windows, strict=True)]
     _check_complete(tracks, sides, protocol, folds)
@@ -110,6 +122,24 @@ def split(tracks: Sequence[Track], *, protocol: str, folds: int, fold: int, seed
             f"side ({', '.join(crossing.artists[:5])}); mend the data set's split, or use another protocol"
         )
     return sides
+
+
+def _joined(groups: Sequence[str], tracks: Sequence[Track], together: Iterable[tuple[str, str]]) -> list[str]:
+    """The groups, those of two tracks of `together` made one, under the name that sorts first."""
+    group_of = {t.track: group for t, group in zip(tracks, groups, strict=True)}
+    leader: dict[str, str] = {}
+
+    def of(group: str) -> str:
+        while group in leader:
+            group = leader[group]
+        return group
+
+    for a, b in together:
+        if a in group_of and b in group_of:
+            first, second = sorted((of(group_of[a]), of(group_of[b])))
+            if first != second:
+                leader[second] = first
+    return [of(group) for group in groups]
 
 
 def _official(tracks: Sequence[Track], folds: int, seed: int) -> list[str]:

@@ -29,6 +29,7 @@ EXTERNAL = Path("data/external")
 CHECKPOINTS = Path(".checkpoints")
 DOWNLOADS = Path(".cache")  # outside of what DVC deletes before a run
 METRICS = Path("metrics")
+AUDIT = METRICS / "audit"
 DATA_SET_KEYS = ("data_set", "protocol", "folds", "fold", "scored_on", "leaky", "crossing_tracks", "crossing_artists")
 
 

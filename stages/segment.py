@@ -1,14 +1,17 @@
 """Open every track, split by the protocol, cut windows."""
 
-from genre_core import config, index
-from stages import INDEX, RAW, run
+from genre_core import audit, config, index
+from stages import AUDIT, INDEX, RAW, run
 
 
 def main() -> str:
     params = config.load()
-    made = index.build(RAW, INDEX, **params.segment.model_dump(), workers=params.workers)
+    pairs = audit.read_pairs(AUDIT / "pairs.csv")
+    made = index.build(RAW, INDEX, **params.segment.model_dump(), pairs=pairs, workers=params.workers)
     tracks = ", ".join(f"{count} {side}" for side, count in made["tracks"].items())
-    crossing = f"{made['crossing_tracks']} tracks and {made['crossing_artists']} known artists cross"
+    crossing = (
+        f"{made['crossing_tracks']} tracks, {made['crossing_artists']} known artists, {made['copies']['crossing']} pairs of copies cross"
+    )
     rejected = f"{made['rejected']} rejected" + (f" (see {INDEX / 'rejected.csv'})" if made["rejected"] else "")
     leaky = "LEAKY: " if made["leaky"] else ""
     return f"segment: protocol {made['protocol']}: {tracks} tracks; {rejected}; {leaky}{crossing}; in {INDEX}"

@@ -88,3 +88,12 @@ def test_calibration_of_known_classifiers():
 
 def test_certain_probabilities_fall_into_the_last_bin():
     assert evaluation.reliability(np.array([0]), np.array([[1.0, 0.0]]), 10) == [{"confidence": 1.0, "accuracy": 1.0, "tracks": 1}]
+
+
+@pytest.mark.parametrize(
+    ("a", "n_a", "b", "n_b", "low", "high"),
+    [(56, 70, 48, 80, 0.0524, 0.3339), (9, 10, 3, 10, 0.1705, 0.8090), (10, 10, 0, 10, 0.6075, 1.0), (5, 56, 0, 29, -0.0381, 0.1926)],
+)
+def test_differences_of_proportions_are_newcombes(a, n_a, b, n_b, low, high):
+    found = evaluation.proportion_difference(a / n_a, n_a, b / n_b, n_b)  # his table II, method 10
+    assert found == pytest.approx((low, high), abs=1e-3)

@@ -293,7 +293,7 @@ def test_the_backbone_is_the_checkpoint_s_own_graph():
 def test_convolving_once_a_track_is_convolving_each_patch_but_for_its_edges(project):
     y = decode(project / "data/raw/rock/rock.00000.wav", sample_rate=16000).y
     whole = backbone.embeddings(y)
-    mel = backbone.log_mel(y)
+    mel = backbone.log_mel(backbone.decibel(y))
     starts = range(0, len(mel) - backbone.PATCH_FRAMES + 1, backbone.PATCH_HOP_FRAMES)
     network = backbone.load()
     with torch.no_grad():

@@ -38,22 +38,10 @@ def download(root: str | Path, out: str | Path) -> list[Track]:
         `root` is no folder, holds fewer than two genres, or its metadata.csv is wrong.
     """
     root, out = Path(root), Path(out)
-    if not root.is_dir():
-        raise GenreError(f"dataset.folder.path: {str(root)!r} is no folder; name one that holds <genre>/<file>")
-    metadata = _read_metadata(root)
-    found, stray = _audio_files(root)
-    found |= {path for path in metadata if (root / path).is_file()}  # whatever its name ends in
-    stray = [path for path in stray if path not in found]
-    tracks = []
-    for path in sorted(found | metadata.keys()):
-        row = metadata.get(path, {})
-        genre = row.get("genre") or (PurePosixPath(path).parts[0] if "/" in path else "")
-        if not genre:
-            stray.append(path)
-            continue
-        tracks.append(Track(path, path, genre, row.get("artist", ""), row.get("split", "")))
-    if stray:
+    tracks, found, stray = scan(root)
+    if stray := stray + [track.path for track in tracks if not track.genre]:
         warnings.warn(f"{root}: ignored {len(stray)} files that are no audio or lie in no genre's folder: {_some(stray)}", stacklevel=2)
+    tracks = [track for track in tracks if track.genre]
     genres = sorted({track.genre for track in tracks})
     if len(genres) < 2:
         raise GenreError(
@@ -65,6 +53,27 @@ def download(root: str | Path, out: str | Path) -> list[Track]:
             link(root / track.path, out / track.path)
     write_catalogue(out, tracks)
     return tracks
+
+
+def scan(root: Path) -> tuple[list[Track], set[str], list[str]]:
+    """The tracks of `root` (those in no genre's folder have none), the paths that are there, and the files that are no audio.
+
+    Raises
+    ------
+    GenreError
+        `root` is no folder, or its metadata.csv is wrong.
+    """
+    if not root.is_dir():
+        raise GenreError(f"{str(root)!r} is no folder; name one that holds <genre>/<file> (dataset.folder.path in params.yaml)")
+    metadata = _read_metadata(root)
+    found, stray = _audio_files(root)
+    found |= {path for path in metadata if (root / path).is_file()}  # whatever its name ends in
+    tracks = []
+    for path in sorted(found | metadata.keys()):
+        row = metadata.get(path, {})
+        genre = row.get("genre") or (PurePosixPath(path).parts[0] if "/" in path else "")
+        tracks.append(Track(path, path, genre, row.get("artist", ""), row.get("split", "")))
+    return tracks, found, [path for path in stray if path not in found]
 
 
 def link(source: Path, target: Path) -> None:

@@ -1,0 +1,21 @@
+"""Look for copies of one recording, artists on two sides and damaged audio, before anything is split."""
+
+from genre_core import audit, config
+from genre_core.datasets import read_catalogue
+from stages import AUDIT, RAW, run
+
+
+def main() -> str:
+    params = config.load()
+    options = params.audit
+    found = audit.audit(
+        RAW, read_catalogue(RAW), similarity=options.similarity, overlap_seconds=options.overlap_seconds, workers=params.workers
+    )
+    audit.write(found, AUDIT, title=params.dataset.name)
+    said = found.summary()
+    problems = sum(said["problems"].values())
+    return f"audit: {said['tracks']} tracks: {problems} problems of files, {said['pairs']} pairs of copies; in {AUDIT / 'report.md'}"
+
+
+if __name__ == "__main__":
+    run(main)

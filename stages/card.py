@@ -1,0 +1,27 @@
+"""Not a stage: write MODEL_CARD.md from what the last run left (``make card``)."""
+
+from pathlib import Path
+
+from genre_core import inference
+from genre_core.card import card
+from genre_core.errors import GenreError
+from genre_core.files import atomic, digest, read_csv, read_json
+from stages import METRICS, MODEL, run
+
+OUT = Path("MODEL_CARD.md")
+
+
+def main() -> str:
+    test, interventions, external = (read_json(METRICS / name / "metrics.json") for name in ("test", "interventions", "external"))
+    if digest(MODEL) != test["model"]["sha256"]:
+        raise GenreError(f"{METRICS / 'test'} is not of {MODEL}; run `dvc repro`, or `dvc checkout`")
+    genres = read_csv(METRICS / "external" / "genres.csv", strip=False)
+    predictions = read_csv(METRICS / "test" / "predictions.csv", strip=False)
+    text = card(inference.load(MODEL), test, interventions, external, genres, predictions)
+    with atomic(OUT) as part:
+        part.write_text(text, encoding="utf-8")
+    return f"card: {OUT} of {MODEL}"
+
+
+if __name__ == "__main__":
+    run(main)

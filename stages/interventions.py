@@ -1,0 +1,43 @@
+"""Judge the test tracks after changes that keep the genre."""
+
+from dataclasses import asdict, fields
+
+from genre_core import config, index, interventions
+from genre_core.files import write_csv, write_json
+from stages import INDEX, MADE, METRICS, MODEL, RAW, run
+
+OUT = METRICS / "interventions"
+
+
+def main() -> str:
+    params = config.load()
+    split = index.read(INDEX)
+    rows = [] if MADE.exists() else [split.tracks[track] for track in split.starts("test")]
+    found = (
+        interventions.measure(
+            MODEL,
+            [RAW / row.path for row in rows],
+            [row.genre for row in rows],
+            [row.artist or row.track for row in rows],
+            samples=params.evaluate.bootstrap_samples,
+            seed=params.seed,
+            workers=params.workers,
+        )
+        if rows
+        else []
+    )
+    write_csv(OUT / "interventions.csv", [f.name for f in fields(interventions.Outcome)], map(asdict, found))
+    falls = [outcome.intervention for outcome in found if outcome.verdict == "falls"]
+    kept = ("accuracy", "change", "change_low", "change_high")
+    shown = {outcome.intervention: {key: getattr(outcome, key) for key in kept} for outcome in found}
+    write_json(OUT / "metrics.json", {"tracks": found[0].tracks if found else 0, "falls": falls, "interventions": shown})
+    if not found:
+        return "interventions: skipped, as the data set is features and no audio"
+    worst = min(found, key=lambda outcome: outcome.change)
+    told = f"FALLS under {', '.join(falls)}" if falls else "holds: no interval lies below zero"
+    change = f"{worst.change:+.3f} [{worst.change_low:+.3f}, {worst.change_high:+.3f}]"
+    return f"interventions: {told}; worst {worst.intervention}: {change}; in {OUT}"
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,154 @@
+"""Planted faults are found, and nothing else."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from conftest import run
+from scipy import signal
+
+from genre_core import audit, fingerprint, interventions
+from genre_core.audio import write
+from genre_core.datasets import Track, demo
+from genre_core.files import read_csv
+
+RATE = 22050
+TRACKS, ARTISTS = 2, 2
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory):
+    """Forty synthetic tracks of twenty artists, ten genres, as samples."""
+    folder = tmp_path_factory.mktemp("music")
+    tracks = demo.download(folder, seed=3, artists_per_genre=ARTISTS, tracks_per_artist=TRACKS, seconds=12.0)
+    return {t.track: soundfile.read(folder / t.path, dtype="float32")[0] for t in tracks}
+
+
+def equalised(y):
+    for hz, db, q in ((200, 8, 0.7), (1000, -8, 0.8), (3000, 6, 0.7)):
+        a, w = 10 ** (db / 40), 2 * np.pi * hz / RATE
+        alpha = np.sin(w) / (2 * q)
+        y = signal.lfilter([1 + alpha * a, -2 * np.cos(w), 1 - alpha * a], [1 + alpha / a, -2 * np.cos(w), 1 - alpha / a], y)
+    return (0.8 * y / np.abs(y).max()).astype(np.float32)
+
+
+PLANTED = {
+    "offset": lambda y: (y[3 * RATE :], RATE),
+    "mp3 64 kb/s": lambda y: (interventions.mp3(y, RATE), RATE),
+    "6 dB softer": lambda y: (y / 2, RATE),
+    "6 dB louder, clipped": lambda y: (np.clip(2 * y, -1, 1), RATE),
+    "equalised": lambda y: (equalised(y), RATE),
+    "resampled to 16 kHz": lambda y: (soxr.resample(y, RATE, 16000), 16000),
+    "resampled to 44.1 kHz": lambda y: (soxr.resample(y, RATE, 44100), 44100),
+    "offset, equalised, mp3": lambda y: (interventions.mp3(equalised(y[2 * RATE :]), RATE), RATE),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_planted_copies_are_found_and_nothing_else(music, name):
+    originals = [fingerprint.fingerprint(y, RATE) for y in music.values()]
+    copies = [fingerprint.fingerprint(*PLANTED[name](y)) for y in music.values()]
+    pairs = fingerprint.find_pairs([*originals, *copies])
+    found = {p.a for p in pairs if p.b == p.a + len(originals)}
+    assert len(found) >= 0.95 * len(originals)
+    assert len(pairs) == len(found)
+    if "offset" in name:
+        seconds = 3 if name == "offset" else 2
+        assert np.median([p.offset_seconds for p in pairs]) == pytest.approx(seconds, abs=0.1)
+
+
+def test_the_mp3_has_the_rate_that_its_name_says(music):
+    y = next(iter(music.values()))
+    level = (160 - 64) / 152
+    file = io.BytesIO()
+    soundfile.write(file, y, RATE, format="MP3", subtype="MPEG_LAYER_III", bitrate_mode="CONSTANT", compression_level=level)
+    assert 8 * file.getbuffer().nbytes / (len(y) / RATE) == pytest.approx(64_000, rel=0.02)
+
+
+def test_strangers_and_silence_make_no_pair(rng):
+    noise = [fingerprint.fingerprint(rng.normal(0, 0.1, 10 * RATE).astype(np.float32), RATE) for _ in range(20)]
+    silence = [fingerprint.fingerprint(np.zeros(10 * RATE, np.float32), RATE)] * 3
+    assert fingerprint.find_pairs([*noise, *silence]) == []
+    assert fingerprint.find_pairs([]) == []
+    assert len(fingerprint.fingerprint(np.zeros(10, np.float32), RATE).codes) == 0
+
+
+def folder_of_faults(root, music, write_tone):
+    y = next(iter(music.values()))
+    other = list(music.values())[7]
+    write(root / "rock/fine.wav", 0.7 * y / np.abs(y).max(), RATE)
+    write(root / "rock/clipped.wav", np.clip(8 * other, -1, 1), RATE)
+    write(root / "pop/silent.wav", np.zeros(5 * RATE), RATE)
+    narrow = soxr.resample(soxr.resample(list(music.values())[15], RATE, 8000), 8000, RATE)
+    soundfile.write(root / "pop/narrow.flac", narrow, RATE, subtype="PCM_24")
+    rumble = 0.5 * np.sin(2 * np.pi * 12 * np.arange(12 * RATE) / RATE)
+    write(root / "pop/rumble.wav", 0.4 * list(music.values())[22] + rumble, RATE)
+    (root / "rock/broken.mp3").write_bytes(b"no audio at all")
+    write(root / "rock/whole.wav", list(music.values())[30], RATE)
+    whole = (root / "rock/whole.wav").read_bytes()
+    (root / "rock/whole.wav").write_bytes(whole[: len(whole) // 2])
+    write(root / "pop/copy.flac", 0.35 * y / np.abs(y).max(), RATE)
+    (root / "metadata.csv").write_text(
+        "path,artist,split\nrock/fine.wav,Ann,train\npop/copy.flac,Bob,test\nrock/clipped.wav,Cy,train\npop/rumble.wav,Cy,test\n"
+    )
+
+
+def test_each_planted_fault_is_named(tmp_path, music, write_tone):
+    for genre in ("rock", "pop"):
+        (tmp_path / "m" / genre).mkdir(parents=True)
+    folder_of_faults(tmp_path / "m", music, write_tone)
+    done = run("genre", "audit", str(tmp_path / "m"), "--json", "--out", str(tmp_path / "out"), cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    problems = {row["file"]: [p.split(":")[0] for p in row["problems"]] for row in found["tracks"]}
+    assert problems == {
+        "rock/fine.wav": [],
+        "rock/clipped.wav": ["clipped"],
+        "pop/silent.wav": ["silent"],
+        "pop/narrow.flac": ["band-limited"],
+        "pop/rumble.wav": ["subsonic"],
+        "rock/broken.mp3": ["unreadable"],
+        "rock/whole.wav": ["truncated"],
+        "pop/copy.flac": [],
+    }
+    (pair,) = found["pairs"]
+    assert {pair["a"], pair["b"]} == {"rock/fine.wav", "pop/copy.flac"}
+    assert pair["score"] > 0.95
+    assert pair["offset_s"] == 0
+    report = (tmp_path / "out/report.md").read_text()
+    assert "artist Cy" in report
+    assert "one recording: pop/copy.flac and rock/fine.wav" in report
+    assert [row["kind"] for row in read_csv(tmp_path / "out/pairs.csv")] == ["near"]
+    assert (tmp_path / "out/report.png").stat().st_size > 5000
+
+
+def test_a_clean_folder_exits_with_0_and_no_folder_with_2(tmp_path, music):
+    for i, y in enumerate(list(music.values())[:4]):
+        write(tmp_path / f"m/rock/{i}.wav", 0.7 * y / np.abs(y).max(), RATE)
+    done = run("genre", "audit", str(tmp_path / "m"), cwd=tmp_path, check=False)
+    assert (done.returncode, done.stderr.count("error")) == (0, 0), done.stdout + done.stderr
+    done = run("genre", "audit", str(tmp_path / "none"), cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert "none" in done.stderr
+
+
+def test_a_file_shorter_than_nearly_all_others_is_called_truncated(tmp_path, rng):
+    tracks = []
+    for i in range(20):
+        seconds = 4 if i == 7 else 6
+        write(tmp_path / f"{i}.wav", rng.normal(0, 0.1, seconds * RATE), RATE)
+        tracks.append(Track(f"t{i}", f"{i}.wav", "noise"))
+    found = audit.audit(tmp_path, tracks, workers=1)
+    assert [row.file for row in found.tracks if row.problems] == ["7.wav"]
+    assert found.summary()["problems"] == {"truncated": 1}
+
+
+def test_exact_copies_too_short_for_a_fingerprint_are_found(tmp_path, write_tone):
+    for name in ("a.wav", "b.wav"):
+        write_tone(name, seconds=0.2)
+    write_tone("c.wav", seconds=0.2, hz=300)
+    found = audit.audit(tmp_path, [Track(n, f"{n}.wav", "tone") for n in "abc"], workers=1)
+    assert [(p.a, p.b, p.kind) for p in found.pairs] == [("a.wav", "b.wav", "exact")]

@@ -1,0 +1,113 @@
+"""A classifier whose answer rests on one band only is seen through; interventions find the same."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import run
+
+from genre_core import interventions, models, plots
+from genre_core.explanation import explain, rates
+from genre_core.features import FeatureSpec
+from genre_core.inference import GenreModel, Predictor
+from genre_core.normalisation import Normalisation
+
+SPEC = FeatureSpec(22050, 2048, 512, 128, 20, 20.0, 11025.0)
+
+
+class OneBand(models.GenreNetwork):
+    """Says "loud" where the level in some bins changes much over time; hears nothing else."""
+
+    def __init__(self, bins):
+        super().__init__()
+        self.bins = bins
+        self.scale = torch.nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, windows):
+        change = windows[:, :, self.bins].std(dim=(1, 2))
+        return self.scale * torch.stack([change - 5, 5 - change], 1)
+
+
+class Level(OneBand):
+    """Says "loud" where some bins have more than -40 dB."""
+
+    def forward(self, windows):
+        level = windows[:, :, self.bins].mean(dim=(1, 2))
+        return self.scale * torch.stack([level + 40, -40 - level], 1)
+
+
+def pulsing(rng, seconds=6):
+    """Noise that is on and off ten times a second."""
+    envelope = np.repeat(np.resize([1.0, 0.02], 10 * seconds), 2205)
+    return (0.1 * envelope * rng.normal(size=len(envelope))).astype(np.float32)
+
+
+def model_of(bins, network=OneBand):
+    normalisation = Normalisation("dataset", torch.zeros(128), torch.ones(128))
+    return GenreModel("cnn", {}, network(bins), ["loud", "quiet"], SPEC, 1.0, 0.5, normalisation)
+
+
+@pytest.mark.parametrize(("bins", "band"), [(slice(64, 80), 4), (slice(0, 16), 0), (slice(112, 128), 7)])
+def test_the_one_band_that_counts_is_named(rng, bins, band):
+    found = explain(model_of(bins), {22050: pulsing(rng)}, [0.0, 1.0, 2.0], "loud")
+    falls = [fall for _, fall in found.bands]
+    assert int(np.argmax(falls)) == band
+    assert falls[band] > 0.5
+    assert max(abs(f) for i, f in enumerate(falls) if i != band) < 1e-3
+    assert found.carried.shape == (8, 3)
+
+
+def test_the_moment_that_counts_is_seen(rng):
+    y = rng.normal(0, 0.1, 6 * 22050).astype(np.float32)
+    y[: 3 * 22050] = pulsing(rng, 3)  # only the first half changes its level
+    found = explain(model_of(slice(64, 80)), {22050: y}, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], "loud")
+    assert found.probability[:2].min() > 0.7
+    assert found.probability[4:].max() < 0.5
+    assert found.carried[4, :2].min() > found.carried[4, 4:].max()
+
+
+def test_a_file_is_explained_by_the_packaged_model(tmp_path, rng):
+    soundfile.write(tmp_path / "a.wav", pulsing(rng, 8), 22050)
+    done = run("genre", "explain", "a.wav", "--model", "pretrained", "--json", "--out", "a.png", cwd=tmp_path)
+    said = json.loads(done.stdout)
+    assert len(said["bands"]) == 8
+    assert [b["high_hz"] for b in said["bands"]][:-1] == [b["low_hz"] for b in said["bands"]][1:]
+    assert [m["start_s"] for m in said["moments"]] == [0, 1, 2, 3]
+    assert (tmp_path / "a.png").stat().st_size > 10_000
+    assert said["genre"] in done.stdout
+    wrong = run("genre", "explain", "a.wav", "--model", "pretrained", "--genre", "polka", cwd=tmp_path, check=False)
+    assert wrong.returncode == 2
+    assert "polka" in wrong.stderr
+    assert rates(Predictor("pretrained").model) == {16000}
+
+
+def test_interventions_find_the_model_that_needs_what_they_take_away(tmp_path, rng, monkeypatch):
+    files = []
+    for i in range(12):
+        soundfile.write(tmp_path / f"{i}.wav", rng.normal(0, 0.1, 6 * 22050), 22050)
+        files.append(tmp_path / f"{i}.wav")
+    monkeypatch.setattr(interventions, "_predictor", lambda model: Predictor(model_of(slice(122, 128), Level)))
+    found = interventions.measure(tmp_path / "none", files, ["loud"] * 12, list("abcdefghijkl"), samples=200, seed=0, workers=1)
+    by_name = {outcome.intervention: outcome for outcome in found}
+    assert by_name["none"].accuracy == 1
+    assert (by_name["low-pass 8 kHz"].verdict, by_name["low-pass 8 kHz"].change) == ("falls", -1.0)
+    assert by_name["gain -12 dB"].verdict == "holds"
+    assert by_name["high-pass 20 Hz"].change == 0
+
+
+def test_filters_take_away_what_they_name(rng):
+    t = np.arange(3 * 22050) / 22050
+    low, middle, high = (np.sin(2 * np.pi * hz * t).astype(np.float32) for hz in (8, 1000, 10000))
+    for kind, hz, gone, kept in (("highpass", 20.0, low, middle), ("lowpass", 8000.0, high, middle)):
+        for y, level in ((gone, 0.1), (kept, 1.0)):
+            heard = interventions.filtered(y, 22050, hz=hz, kind=kind)[22050:-22050]
+            assert np.std(heard) / np.std(y) == pytest.approx(level, abs=0.1)
+    assert interventions.filtered(high, 22050, hz=12000.0, kind="lowpass") is high
+
+
+def test_the_picture_is_drawn(tmp_path, rng):
+    found = explain(model_of(slice(64, 80)), {22050: pulsing(rng)}, [0.0, 1.0, 2.0], "loud")
+    plots.explanation(tmp_path / "a.png", found, segment_seconds=1.0, title="a")
+    assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
