@@ -4,7 +4,7 @@
     python -m benchmarks.search mine.txt --jobs 2 -S dataset.name=folder -S dataset.folder.path=/path/to/music
 
 A line of the file is a parameter and its values. Validation tracks rank; the test is not looked at: evaluate the winner alone,
-with `dvc exp run -S ...` of its settings. Experiments run in copies of the last commit, so params.yaml and the working tree stay as they are.
+with `dvc exp run -S ...` of its settings. Experiments run in copies of the last commit: the working tree stays as it is.
 """
 
 from __future__ import annotations

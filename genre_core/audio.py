@@ -6,6 +6,7 @@ import functools
 import io
 import math
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,7 @@ def decode(
     start_seconds: float = 0.0,
     seconds: float | None = None,
     max_seconds: float = MAX_SECONDS,
+    deadline_s: float = math.inf,
 ) -> Audio:
     """Decode a file to mono (mean of the channels) and resample it (soxr, high quality).
 
@@ -93,11 +95,13 @@ def decode(
         The part to keep; all if `seconds` is None.
     max_seconds : float > 0
         A longer file is refused.
+    deadline_s : float > 0
+        Decoding that takes longer is given up.
 
     Raises
     ------
     AudioError
-        The file is missing, empty, not decodable, longer than `max_seconds`, or holds samples that are no numbers.
+        The file is missing, empty, not decodable, longer than `max_seconds`, holds samples that are no numbers, or takes too long.
     """
     path = Path(path)
     try:
@@ -118,7 +122,10 @@ def decode(
             round(start_seconds * rate),
             None if seconds is None else round(seconds * rate),
             min(round(max_seconds * rate), _MAX_SAMPLES),
+            time.monotonic() + deadline_s,
         )
+    except TimeoutError:
+        raise AudioError(f"{path}: decoding took longer than {deadline_s:g} s; convert it to WAV or FLAC") from None
     except OverflowError:
         raise AudioError(f"{path}: longer than {max_seconds / 60:g} minutes; cut it, or give a start and a length") from None
     except soundfile.SoundFileError as error:
@@ -133,14 +140,16 @@ def decode(
     return Audio(y, rate, rate, channels)
 
 
-def _gather(blocks: Iterator[np.ndarray], first: int, count: int | None, most: int) -> np.ndarray:
-    """Collect `count` mono samples from `first` on, reading no further than needed; OverflowError beyond `most`."""
+def _gather(blocks: Iterator[np.ndarray], first: int, count: int | None, most: int, until: float) -> np.ndarray:
+    """Collect `count` mono samples from `first` on, no further than needed; OverflowError beyond `most`, TimeoutError after `until`."""
     parts: list[np.ndarray] = []
     position = 0
     last = first + most if count is None else first + min(count, most)
     for block in blocks:
         parts.append(block[max(0, first - position) : max(0, last - position)])
         position += len(block)
+        if time.monotonic() > until:
+            raise TimeoutError
         if position > last and count is None:
             raise OverflowError
         if position >= last and count is not None:

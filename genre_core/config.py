@@ -190,6 +190,7 @@ class Train(Section):
     weight_decay: float = Field(ge=0, le=10)
     label_smoothing: float = Field(ge=0, lt=1)
     weight_averaging: float = Field(ge=0, lt=1)
+    keep: Literal["last", "best"]
     patience: int = Field(ge=1)
     precision: Literal["auto", "fp32", "bf16"]
     device: Literal["auto", "cpu", "cuda", "mps"]

@@ -74,22 +74,33 @@ def mel_and_mfcc(y: np.ndarray, spec: FeatureSpec) -> tuple[np.ndarray, np.ndarr
         dB.
     mfcc : np.ndarray [shape=(1 + n // hop_length, n_mfcc), dtype=float32]
     """
-    window, filters, dct = _constants(spec)
-    padded = torch.nn.functional.pad(torch.from_numpy(np.ascontiguousarray(y, np.float32)), (spec.n_fft // 2,) * 2)
-    frames = padded.unfold(0, spec.n_fft, spec.hop_length)[: 1 + len(y) // spec.hop_length]  # (T, n_fft), a view
+    padded = np.pad(np.asarray(y, np.float32), spec.n_fft // 2)
+    mel = whole_frames(padded, spec)[: 1 + len(y) // spec.hop_length]
+    return mel, mel @ dct_basis(spec.n_mels, spec.n_mfcc)
+
+
+@torch.inference_mode()
+def whole_frames(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
+    """Log-mel of the frames that lie wholly inside `y`, without padding: frame k begins with sample ``k * hop_length``.
+
+    Returns
+    -------
+    np.ndarray [shape=(1 + (n - n_fft) // hop_length, n_mels), dtype=float32]
+        dB.
+    """
+    window, filters = _constants(spec)
+    frames = torch.from_numpy(np.ascontiguousarray(y, np.float32)).unfold(0, spec.n_fft, spec.hop_length)  # (T, n_fft), a view
     mel = torch.empty(len(frames), spec.n_mels)
-    with torch.inference_mode():
-        for start in range(0, len(frames), _BLOCK_FRAMES):
-            spectrum = torch.fft.rfft(frames[start : start + _BLOCK_FRAMES] * window)  # (block, 1 + n_fft / 2)
-            squares = torch.view_as_real(spectrum).flatten(1).square_()  # (block, 2 + n_fft): real and imaginary parts in turn
-            for mels, parts, weights in filters:
-                mel[start : start + _BLOCK_FRAMES, mels] = squares[:, parts] @ weights
-        mel.clamp_(min=FLOOR_POWER).log10_().mul_(10.0)
-        return mel.numpy(), (mel @ dct).numpy()
+    for start in range(0, len(frames), _BLOCK_FRAMES):
+        spectrum = torch.fft.rfft(frames[start : start + _BLOCK_FRAMES] * window)  # (block, 1 + n_fft / 2)
+        squares = torch.view_as_real(spectrum).flatten(1).square_()  # (block, 2 + n_fft): real and imaginary parts in turn
+        for mels, parts, weights in filters:
+            mel[start : start + _BLOCK_FRAMES, mels] = squares[:, parts] @ weights
+    return mel.clamp_(min=FLOOR_POWER).log10_().mul_(10.0).numpy()
 
 
 @functools.lru_cache(maxsize=4)
-def _constants(spec: FeatureSpec) -> tuple[torch.Tensor, list[tuple[slice, slice, torch.Tensor]], torch.Tensor]:
+def _constants(spec: FeatureSpec) -> tuple[torch.Tensor, list[tuple[slice, slice, torch.Tensor]]]:
     window = torch.hann_window(spec.n_fft, periodic=True)
     filters = mel_filters(spec).T  # (1 + n_fft / 2, n_mels)
     groups = []
@@ -99,7 +110,7 @@ def _constants(spec: FeatureSpec) -> tuple[torch.Tensor, list[tuple[slice, slice
         low, high = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
         weights = filters[low:high, mels].repeat_interleave(2, dim=0)  # once for the real, once for the imaginary part
         groups.append((mels, slice(2 * low, 2 * high), weights.contiguous()))
-    return window, groups, torch.from_numpy(dct_basis(spec.n_mels, spec.n_mfcc))
+    return window, groups
 
 
 def mel_filters(spec: FeatureSpec) -> torch.Tensor:

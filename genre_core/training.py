@@ -153,7 +153,8 @@ def fit(
 ) -> dict[str, Any]:
     """Train `model.network`, keep the best weights, and fit the temperature on the validation tracks.
 
-    The best epoch is the one with the highest macro-F1 of validation tracks, then the lowest loss. Each epoch's random
+    The best epoch is the one with the highest macro-F1 of validation tracks, then the lowest loss; with ``train.keep: last`` it is
+    the last one, whose averaged weights vary less than what a few validation tracks choose. Each epoch's random
     numbers come from (seed, epoch) alone, so a run resumed from a checkpoint gives the same bytes as an unbroken one.
 
     Parameters
@@ -211,7 +212,7 @@ def fit(
     criterion = nn.CrossEntropyLoss(label_smoothing=params.label_smoothing)
 
     with tqdm(total=params.epochs, initial=state.epoch, desc="train", unit="epoch", disable=None) as bar:
-        while state.epoch < params.epochs and state.epoch - state.best_epoch < params.patience:
+        while state.epoch < params.epochs and (params.keep == "last" or state.epoch - state.best_epoch < params.patience):
             epoch = state.epoch + 1
             torch.manual_seed(seed * 100_003 + epoch)  # dropout
             generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
@@ -244,7 +245,7 @@ def fit(
                 "train_loss": total / steps,
                 **_validate(model, judged, valid, where),
             }
-            state.finish(epoch, row, judged)
+            state.finish(epoch, row, judged, always=params.keep == "last")
             write_csv(history, HISTORY, [{k: _rounded(v) for k, v in r.items()} for r in state.rows])
             state.save(Path(checkpoint))
             bar.set_postfix(loss=f"{row['train_loss']:.3f}", valid_f1=f"{row['valid_macro_f1']:.3f}", best=f"{state.best_score[0]:.3f}")
@@ -297,11 +298,11 @@ class _State:
         self.best: dict[str, torch.Tensor] = {}
         self.rows: list[dict[str, float]] = []
 
-    def finish(self, epoch: int, row: dict[str, float], judged: nn.Module) -> None:
+    def finish(self, epoch: int, row: dict[str, float], judged: nn.Module, *, always: bool) -> None:
         self.epoch = epoch
         self.rows.append(row)
         score = (row["valid_macro_f1"], -row["valid_loss"])
-        if score > self.best_score:
+        if always or score > self.best_score:
             self.best_epoch, self.best_score, self.best = epoch, score, copy.deepcopy(judged.state_dict())
 
     def save(self, path: Path) -> None:

@@ -1,0 +1,412 @@
+"""What the commands of ``genre`` do; each imports what it needs, so that none waits for another's libraries."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genre_core.cli import FOUND, TRAINED, WRONG_INPUT
+from genre_core.errors import GenreError, SilenceWarning, one_line
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from genre_core.inference import Prediction, Predictor
+
+
+def audit(chosen: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from genre_core import audit as auditing
+    from genre_core.datasets import CATALOGUE, folder, read_catalogue
+
+    root = Path(chosen.folder)
+    tracks = read_catalogue(root) if (root / CATALOGUE).exists() else folder.scan(root)[0]
+    if not tracks:
+        raise GenreError(f"{chosen.folder}: no audio file in this folder")
+    found = auditing.audit(root, tracks)
+    if chosen.out:
+        auditing.write(found, chosen.out, title=root.resolve().name)
+    if chosen.json:
+        rows = [{"file": row.file, "problems": list(filter(None, row.problems.split("; ")))} for row in found.tracks]
+        print(json.dumps({"pairs": [asdict(pair) for pair in found.pairs], "tracks": rows}, indent=2, ensure_ascii=False))
+        return 0 if found.clean else FOUND
+    for pair in found.pairs:
+        print(f"{one_line(pair.a)} = {one_line(pair.b)} ({pair.kind}, {pair.score:.3f}, shifted by {pair.offset_s:+.2f} s)")
+    for row in found.tracks:
+        if row.problems:
+            print(f"{one_line(row.file)}: {one_line(row.problems)}")
+    for artist in found.crossing_artists:
+        print(f"artist {one_line(artist)} stands on two sides of the data set's own split")
+    flawed = sum(bool(row.problems) for row in found.tracks)
+    where = f"; report in {chosen.out / 'report.md'}" if chosen.out else ""
+    print(
+        f"{len(found.tracks)} files: {len(found.pairs)} pairs of copies, {flawed} files with a problem, "
+        f"{len(found.crossing_artists)} crossing artists{where}"
+    )
+    return 0 if found.clean else FOUND
+
+
+def explain(chosen: argparse.Namespace) -> int:
+    from genre_core import plots
+    from genre_core.audio import decode, resample
+    from genre_core.explanation import explain as occlude
+    from genre_core.explanation import rates
+
+    if chosen.out and chosen.out.suffix.lower() != ".png":
+        raise GenreError(f"--out {chosen.out}: write to a .png file")
+    name, predictor = _predictor(chosen.model)
+    model = predictor.model
+    if chosen.genre and chosen.genre not in model.genres:
+        raise GenreError(f"--genre {chosen.genre}: the model knows {', '.join(model.genres)}")
+    audio = decode(chosen.file, sample_rate=predictor.sample_rate)
+    said = predictor.predict(audio.y, audio.sample_rate, name=chosen.file)
+    samples = {rate: resample(audio.y, audio.sample_rate, rate) for rate in rates(model)}
+    found = occlude(model.finer(), samples, said.starts_seconds.tolist(), chosen.genre or said.genre)
+    if chosen.out:
+        title = f"{Path(chosen.file).name}: {found.genre} {said.probabilities[found.genre]:.2f}"
+        plots.explanation(chosen.out, found, segment_seconds=said.window_seconds, title=title)
+    if chosen.json:
+        edges = found.edges_hz.tolist()
+        bands = zip(edges[:-1], edges[1:], found.carried.mean(axis=1), strict=True)
+        moments = zip(found.starts_seconds.tolist(), found.probability.tolist(), strict=True)
+        shown = {
+            "file": chosen.file,
+            "genre": found.genre,
+            "probability": said.probabilities[found.genre],
+            "bands": [{"low_hz": low, "high_hz": high, "fall": float(fall)} for low, high, fall in bands],
+            "moments": [{"start_s": start, "probability": p} for start, p in moments],
+            "model": name,
+        }
+        print(json.dumps(shown, indent=2, ensure_ascii=False))
+        return 0
+    print(f"{one_line(chosen.file)}: {found.genre} {said.probabilities[found.genre]:.2f}; its probability falls without")
+    for band, fall in sorted(found.bands, key=lambda item: -item[1]):
+        print(f"  {band:>16}  {fall:+.3f}")
+    return 0
+
+
+def _predictions(name: str) -> str:
+    """A file of predictions, or that of a git revision, such as an experiment's name."""
+    import subprocess
+    import tempfile
+
+    if Path(name).exists() or name.endswith(".csv"):
+        return name
+    listed = subprocess.run(["git", "for-each-ref", "--format=%(refname)", "refs/exps"], capture_output=True, text=True, check=False)
+    experiments = [ref for ref in listed.stdout.split() if ref.rsplit("/", 1)[-1] == name]
+    for revision in [name, *experiments]:
+        shown = subprocess.run(["git", "show", f"{revision}:metrics/test/predictions.csv"], capture_output=True, check=False)
+        if shown.returncode == 0:
+            break
+    else:
+        raise GenreError(f"{name}: no file, and no git revision or experiment with metrics/test/predictions.csv")
+    with tempfile.NamedTemporaryFile("wb", prefix=f"{Path(name).name}-", suffix=".csv", delete=False) as file:
+        file.write(shown.stdout)
+    return file.name
+
+
+def compare(chosen: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from genre_core import comparison
+
+    found = comparison.compare(_predictions(chosen.a), _predictions(chosen.b))
+    if chosen.json:
+        print(json.dumps({**asdict(found), "verdict": found.verdict}, indent=2, ensure_ascii=False))
+        return 0
+    print(f"A {found.accuracy_a:.3f}, B {found.accuracy_b:.3f} on {found.tracks} tracks of {found.artists} artists")
+    print(f"B - A {found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]: {found.verdict}")
+    print(f"right alone: A {found.only_a}, B {found.only_b}; McNemar p = {found.p:.3g}")
+    for row in found.disagreements:
+        print(f"  {one_line(row['track'])}: {row['true']}, A says {row['a']}, B says {row['b']}")
+    return 0
+
+
+def predict(chosen: argparse.Namespace) -> int:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from tqdm import tqdm
+
+    from genre_core.parallel import cores, one_thread
+
+    files, errors = _expand(chosen.files)
+    if chosen.timeline and len(files) != 1:
+        raise GenreError(f"--timeline {chosen.timeline}: draws one file, {len(files)} were given")
+    if chosen.timeline and chosen.timeline.suffix.lower() != ".png":
+        raise GenreError(f"--timeline {chosen.timeline}: write to a .png file")
+    name, predictor = _predictor(chosen.model)
+    if not chosen.json and files:
+        print(_introduction(name, predictor), flush=True)
+
+    def one(file: str) -> Prediction | str:
+        one_thread()
+        try:
+            return predictor.predict_file(file)
+        except GenreError as error:
+            return str(error)
+
+    done = []
+    warnings.simplefilter("always", SilenceWarning)
+    warnings.showwarning = lambda message, *rest, **more: tqdm.write(f"warning: {message}", file=sys.stderr)
+    # Threads, not processes: decoding, FFT and convolution release the interpreter's lock, and one model serves all.
+    with ThreadPoolExecutor(cores()) as pool:
+        results = zip(files, pool.map(one, files), strict=True)
+        for file, result in tqdm(results, total=len(files), desc="predict", unit="file", disable=True if len(files) < 4 else None):
+            if isinstance(result, str):
+                errors.append(result)
+                continue
+            done.append((file, result))
+            if not chosen.json:
+                top = list(result.probabilities.items())[: chosen.top]
+                answer = ", ".join(f"{genre} {p:.2f}" for genre, p in top)
+                tqdm.write(f"{one_line(file)}: {answer if result.sure else f'not sure ({answer})'}", file=sys.stdout)
+    if chosen.json:
+        json.dump([_as_json(file, result, name) for file, result in done], sys.stdout, indent=2, ensure_ascii=False)
+        print()
+    if chosen.timeline and done:
+        from genre_core import plots
+
+        file, result = done[0]
+        plots.timeline(
+            chosen.timeline,
+            result.starts_seconds,
+            result.timeline,
+            predictor.model.genres,
+            segment_seconds=result.window_seconds,
+            title=Path(file).name,
+        )
+    for error in errors:
+        print(f"error: {error}", file=sys.stderr)
+    return WRONG_INPUT if errors else 0
+
+
+def _predictor(chosen: str | None) -> tuple[str, Predictor]:
+    """The model that was asked for; else the one trained here, if it knows real music; else the packaged one."""
+    from genre_core.inference import Predictor
+
+    if chosen is None and TRAINED.exists():
+        trained = Predictor(TRAINED)
+        if not str(trained.model.info.get("data_set", "")).startswith("demo"):
+            return str(TRAINED), trained
+    name = chosen or "pretrained"
+    return name, Predictor(name)
+
+
+def _introduction(name: str, predictor: Predictor) -> str:
+    from genre_core.evaluation import with_interval
+
+    model = predictor.model
+    info = model.info
+    protocol = f"protocol {info.get('protocol', '?')}{' (LEAKY)' if info.get('leaky') else ''}"
+    data = f"{one_line(str(info.get('data_set', 'unknown data')))}, {info.get('train_tracks', '?')} tracks"
+    score = _score(name, info)
+    said = f"accuracy {with_interval(score)} on {score['on']}" if score else ""
+    return f"model {name}: {model.type} trained on {data}, {protocol}; {said or 'no test score beside it'}"
+
+
+def _score(name: str, info: dict[str, Any]) -> dict[str, Any] | None:
+    """The model's test score: its own, or that of the pipeline's last evaluation if it was of this file."""
+    from genre_core.files import digest
+
+    score = info.get("score")
+    if isinstance(score, dict) and all(isinstance(score.get(key), float) for key in ("accuracy", "accuracy_low", "accuracy_high")):
+        return {"on": "unknown tracks", **score}
+    try:
+        metrics = Path(name).resolve().parents[2] / "metrics" / "test" / "metrics.json"
+        found = json.loads(metrics.read_text(encoding="utf-8"))
+        if found["model"]["sha256"] != digest(name):
+            return None
+        return {
+            "on": f"{found['tracks']} test tracks",
+            **{key: found["track"][key] for key in ("accuracy", "accuracy_low", "accuracy_high")},
+        }
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
+
+
+def _as_json(file: str, result: Prediction, model: str) -> dict[str, object]:
+    return {
+        "file": file,
+        "genre": result.genre,
+        "sure": result.sure,
+        "probabilities": result.probabilities,
+        "seconds": round(result.seconds, 3),
+        "model": model,
+    }
+
+
+def _expand(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Files as they are, folders as the audio files below them, sorted; and what is wrong with the rest."""
+    from genre_core.audio import AUDIO_SUFFIXES
+
+    files, errors = [], []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file() and not p.name.startswith("."))
+            if not found:
+                errors.append(f"{name}: no audio file in this folder")
+            files += [str(p) for p in found]
+        else:
+            files.append(name)
+    return files, errors
+
+
+def listen(chosen: argparse.Namespace) -> int:
+    """Say the genre of the last seconds, over and over."""
+    import numpy as np
+
+    from genre_core.streaming import Heard, Listener
+
+    name, predictor = _predictor(chosen.model)
+    listener = Listener(predictor.model, chosen.rate, context_seconds=chosen.context)
+    size = round(chosen.every * chosen.rate)
+    shown: list[Heard] = []
+    if not chosen.json:
+        print(_introduction(name, predictor), file=sys.stderr, flush=True)
+
+    def answer() -> None:
+        heard = listener.now()
+        if heard is None:
+            return
+        shown.append(heard)
+        if chosen.json:
+            values = {
+                "seconds": round(heard.seconds, 3),
+                "genre": next(iter(heard.probabilities)),
+                "sure": heard.sure,
+                "probabilities": heard.probabilities,
+                "latency_ms": round(heard.latency_ms, 1),
+                "real_time_factor": round(heard.real_time_factor, 4),
+            }
+            print(json.dumps(values, ensure_ascii=False), flush=True)
+        else:
+            bars = "  ".join(f"{genre:>10} {_bar(p)} {p:.2f}" for genre, p in list(heard.probabilities.items())[:3])
+            line = f"{heard.seconds:7.1f} s  {bars}  {'' if heard.sure else 'not sure'}"
+            print(f"\r\033[K{line}" if sys.stdout.isatty() else line, end="" if sys.stdout.isatty() else "\n", flush=True)
+
+    try:
+        for samples in _stdin(size) if chosen.stdin else _microphone(chosen.rate, size):
+            listener.push(np.asarray(samples, np.float32))
+            answer()
+    except KeyboardInterrupt:
+        pass
+    if sys.stdout.isatty() and not chosen.json:
+        print()
+    if not shown:
+        needed = listener.model.segment_seconds
+        raise GenreError(f"{listener.seconds:.1f} s of audio came; at least {needed:g} s are needed for an answer")
+    latency = float(np.median([heard.latency_ms for heard in shown]))
+    print(f"latency {latency:.0f} ms (median), real-time factor {shown[-1].real_time_factor:.3f}", file=sys.stderr)
+    return 0
+
+
+def _bar(share: float, width: int = 10) -> str:
+    return "#" * round(share * width) + "." * (width - round(share * width))
+
+
+def _stdin(size: int) -> Iterator[np.ndarray]:
+    """Blocks of `size` samples of 16-bit PCM; the last may be shorter."""
+    import numpy as np
+
+    while data := sys.stdin.buffer.read(2 * size):
+        yield np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.float32) / 32768
+
+
+def _microphone(rate: int, size: int) -> Iterator[np.ndarray]:
+    """Blocks of `size` samples of the default microphone, for ever."""
+    try:
+        import sounddevice
+    except (ImportError, OSError) as error:  # OSError: no PortAudio library
+        raise GenreError(f"no microphone: {error}; pip install '.[listen]' (and libportaudio2), or pipe: --stdin") from None
+    try:
+        with sounddevice.InputStream(rate, size, channels=1, dtype="float32") as stream:
+            while True:
+                yield stream.read(size)[0][:, 0]
+    except sounddevice.PortAudioError as error:
+        raise GenreError(f"no microphone: {error}; name another as the system's default, or pipe: --stdin") from None
+
+
+def export(chosen: argparse.Namespace) -> int:
+    """Write a model as ONNX, and check it."""
+    from genre_core import export as exporting
+    from genre_core.inference import load
+
+    model = exporting.exportable(load(chosen.model))
+    if chosen.out.suffix != ".onnx":
+        raise GenreError(f"{chosen.out}: write to a .onnx file")
+    exporting.export(model, chosen.out, features=not chosen.without_features, int8=chosen.int8)
+    checked = exporting.check(model, chosen.out, Path.cwd(), features=not chosen.without_features)
+    said = {"file": str(chosen.out), "bytes": chosen.out.stat().st_size, **checked}
+    if chosen.json:
+        print(json.dumps(said, indent=2))
+        return 0
+    print(f"{chosen.out}: {said['bytes'] / 1e6:.2f} MB; 30 s take {said['latency_ms']:.0f} ms on one core")
+    print(
+        f"against torch, on {said['on']}: largest difference of a probability {said['largest_difference']:.1e}, "
+        f"{said['changed_answers']} of {said['tracks']} answers change"
+    )
+    return 0
+
+
+def features(chosen: argparse.Namespace) -> int:
+    """Write features of files as arrays or as a table."""
+    from functools import partial
+
+    from tqdm import tqdm
+
+    from genre_core import descriptors, tables
+    from genre_core.parallel import map_tracks
+
+    if chosen.seconds and chosen.format == "npz":
+        raise GenreError("--seconds cuts the rows of --format csv; npz holds whole files")
+    out = chosen.out or Path(f"features.{chosen.format}")
+    if out.suffix != f".{chosen.format}":
+        raise GenreError(f"--out {out}: write to a .{chosen.format} file")
+    files, errors = _expand(chosen.files)
+    work = partial(tables.of_file, form=chosen.format, seconds=chosen.seconds)
+    results = map_tracks(work, files, preload=("genre_core.tables",))
+    made = []
+    for result in tqdm(results, total=len(files), desc="features", unit="file", disable=True if len(files) < 2 else None):
+        if isinstance(result, str):
+            errors.append(result)
+        else:
+            made.append(result)
+    if not made:
+        raise GenreError("; ".join(errors) or "no file was given")
+    count = tables.write(out, made, chosen.format)
+    if chosen.json:
+        print(json.dumps({"out": str(out), "files": len(made), "rows": count, "failed": errors}, indent=2, ensure_ascii=False))
+    else:
+        what = f"{count} rows of {len(descriptors.COLUMNS)} columns" if chosen.format == "csv" else "log-mel and MFCC"
+        print(f"{out}: {what} of {len(made)} files")
+    for error in errors:
+        print(f"error: {error}", file=sys.stderr)
+    return WRONG_INPUT if errors else 0
+
+
+def serve(chosen: argparse.Namespace) -> int:
+    """Serve the page and the HTTP API until Ctrl-C."""
+    try:
+        from genre_core import serving
+    except ImportError as error:
+        raise GenreError(f"package {error.name} is missing: pip install '.[app]'") from None
+    name, predictor = _predictor(chosen.model)
+    serving.serve(predictor, name, _introduction(name, predictor), host=chosen.host, port=chosen.port)
+    return 0
+
+
+def completion(chosen: argparse.Namespace) -> int:
+    """Print a shell's completion script."""
+    import shtab
+
+    from genre_core.cli import parser
+
+    print(shtab.complete(parser(), shell=chosen.shell))
+    return 0

@@ -1,0 +1,254 @@
+"""A model as ONNX, to run without this package: samples in and probabilities out, or windows of features in and logits out."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from genre_core import index
+from genre_core.audio import decode
+from genre_core.errors import GenreError
+from genre_core.features import FLOOR_POWER, dct_basis, mel_filters
+from genre_core.files import atomic
+from genre_core.index import window_starts
+from genre_core.inference import GenreModel, Model, Predictor
+
+OPSET = 17  # the first with STFT
+
+
+class FromSamples(nn.Module):
+    """Everything from mono samples to a file's probabilities, as `Predictor` computes it.
+
+    Parameters
+    ----------
+    model : GenreModel
+        Of log-mel or MFCC.
+    """
+
+    def __init__(self, model: GenreModel) -> None:
+        super().__init__()
+        spec = model.spec
+        self.model, self.spec = model, spec
+        self.network = model.network
+        self.frames = model.grid.frames(model.segment_seconds)
+        self.window: torch.Tensor
+        self.filters: torch.Tensor
+        self.dct: torch.Tensor
+        self.mean: torch.Tensor
+        self.deviation: torch.Tensor
+        self.register_buffer("window", torch.hann_window(spec.n_fft, periodic=True))
+        self.register_buffer("filters", mel_filters(spec).T.half())  # half: a quarter of the file's bytes would be these
+        self.register_buffer("dct", torch.from_numpy(dct_basis(spec.n_mels, spec.n_mfcc)))
+        self.register_buffer("mean", model.normalisation.mean)
+        self.register_buffer("deviation", model.normalisation.deviation)
+
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        """Samples (n,) at the model's rate to probabilities (genres,)."""
+        spec, model = self.spec, self.model
+        spectrum = torch.stft(
+            nn.functional.pad(samples, (spec.n_fft // 2, spec.n_fft // 2)).unsqueeze(0),
+            spec.n_fft,
+            spec.hop_length,
+            window=self.window,
+            center=False,
+            return_complex=False,
+        )  # (1, 1 + n_fft / 2, T, 2)
+        power = spectrum.square().sum(3)[0].T  # (T, 1 + n_fft / 2)
+        mel = 10 * torch.log10((power @ self.filters.float()).clamp(min=FLOOR_POWER))
+        track = mel.half().float() if model.kind == "mel" else mel @ self.dct  # half: the store's precision
+        length = torch._shape_as_tensor(samples)[0]
+        last = torch._shape_as_tensor(track)[0] - 1
+        count = ((length / spec.sample_rate - model.segment_seconds) / model.hop_seconds + 1e-6).floor().long() + 1
+        starts = torch.arange(count) * model.hop_seconds  # type: ignore[call-overload]
+        first = (starts * spec.sample_rate / spec.hop_length + 1e-5).floor().long()
+        first = torch.minimum(first, (last + 1 - self.frames).clamp(min=0))
+        rows = torch.minimum(first.unsqueeze(1) + torch.arange(self.frames), last)  # (windows, frames)
+        if model.normalisation.kind == "track":
+            track = track - track.mean(0)
+        windows = track[rows]
+        if model.normalisation.kind == "window":
+            windows = windows - windows.mean((1, 2), keepdim=True)
+            windows = windows / windows.std((1, 2), keepdim=True).clamp(min=1e-3)
+        logits = self.network((windows - self.mean) / self.deviation)
+        return (logits / model.temperature).softmax(1).mean(0)
+
+
+def exportable(model: Model) -> GenreModel:
+    """The model, if it can be exported.
+
+    Raises
+    ------
+    GenreError
+        It reads embeddings or is an ensemble.
+    """
+    if not isinstance(model, GenreModel) or model.kind == "musicnn":
+        kind = "an ensemble" if not isinstance(model, GenreModel) else "a model of embeddings"
+        raise GenreError(f"{model.type}: {kind} cannot be exported; export a network that reads log-mel or MFCC, such as cnn")
+    return model
+
+
+def export(model: GenreModel, path: str | Path, *, features: bool = True, int8: bool = False) -> dict[str, Any]:
+    """Write an ``.onnx`` file; its metadata hold genres, rate and all else that its use needs, as JSON under ``genre_core``.
+
+    Parameters
+    ----------
+    model : GenreModel
+        Of log-mel or MFCC windows.
+    path : str or Path
+    features : bool
+        Included: ``samples`` (n,), float32, to ``probabilities`` (genres,). Else ``windows`` (B, T, n_bins), normalised, to ``logits``.
+    int8 : bool
+        Weights of convolutions and linear layers in 8 bits.
+
+    Returns
+    -------
+    dict
+        The metadata.
+
+    Raises
+    ------
+    GenreError
+        The packages of the extra `export` are missing.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise GenreError(f"package {error.name} is missing: pip install '.[export]'") from None
+    spec = model.spec
+    network = model.network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    described = {
+        **{key: value for key, value in model.description().items() if key != "format"},
+        "input": f"samples, float32, mono, {spec.sample_rate} Hz, at least {model.segment_seconds:g} s"
+        if features
+        else "windows, normalised",
+    }
+    example: torch.Tensor
+    if features:
+        module: nn.Module = FromSamples(model).eval()
+        example = torch.randn(round((model.segment_seconds + 2 * model.hop_seconds) * spec.sample_rate))
+        names, axes = (["samples"], ["probabilities"]), {"samples": {0: "n"}}
+    else:
+        module = network
+        example = torch.randn(2, model.grid.frames(model.segment_seconds), len(model.normalisation.mean))
+        names, axes = (["windows"], ["logits"]), {"windows": {0: "windows"}, "logits": {0: "windows"}}
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of the tracer, about shapes that are fixed on purpose
+        raw = Path(folder) / "raw.onnx"
+        torch.onnx.export(
+            module,
+            (example,),
+            str(raw),
+            input_names=names[0],
+            output_names=names[1],
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,  # the newer exporter's shapes are fixed by the example's length
+            do_constant_folding=False,  # it would write the filters back in 32 bits
+        )
+        graph = onnx.load(str(raw))
+        if int8:
+            _to_int8(graph)
+        entry = graph.metadata_props.add()
+        entry.key, entry.value = "genre_core", json.dumps(described, sort_keys=True)
+        with atomic(path) as part:
+            part.write_bytes(graph.SerializeToString(deterministic=True))
+    return described
+
+
+def _to_int8(graph: Any) -> None:
+    """Keep the weights of convolutions and linear layers in 8 bits, with a scale for each output; arithmetic stays float."""
+    from onnx import helper, numpy_helper
+
+    weights = {node.input[1]: node.op_type for node in graph.graph.node if node.op_type in ("Conv", "Gemm")}
+    for tensor in list(graph.graph.initializer):
+        if tensor.name not in weights:
+            continue
+        value = numpy_helper.to_array(tensor)  # (outputs, ...): the exporter writes Gemm with transB
+        scale = np.maximum(np.abs(value).reshape(len(value), -1).max(1), 1e-12) / 127
+        rounded = np.round(value / scale.reshape(-1, *[1] * (value.ndim - 1))).astype(np.int8)
+        name = tensor.name
+        graph.graph.initializer.remove(tensor)
+        graph.graph.initializer.extend(
+            [numpy_helper.from_array(rounded, f"{name}.int8"), numpy_helper.from_array(scale.astype(np.float32), f"{name}.scale")]
+        )
+        graph.graph.node.insert(0, helper.make_node("DequantizeLinear", [f"{name}.int8", f"{name}.scale"], [name], axis=0))
+
+
+def session(path: str | Path, *, threads: int = 1) -> Any:
+    """An onnxruntime session on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def check(model: GenreModel, path: str | Path, project: Path, *, features: bool) -> dict[str, Any]:
+    """Compare an exported file with torch on the test split of `project`, or on noise where there is none.
+
+    Returns
+    -------
+    dict
+        on, tracks, largest_difference (of a probability), changed_answers, latency_ms (30 s of samples, or its windows, one thread).
+    """
+    ready = session(path)
+    given, wanted = [], []
+    for y in _test_samples(model, project) or [_noise(model, 30.0, seed) for seed in range(4)]:
+        feeds, expected = _case(model, y, features)
+        given.append(ready.run(None, feeds)[0])
+        wanted.append(expected)
+    if not features:
+        given, wanted = ([torch.from_numpy(v / model.temperature).softmax(1).mean(0).numpy() for v in values] for values in (given, wanted))
+    feeds = _case(model, _noise(model, 30.0, 0), features)[0]
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        ready.run(None, feeds)
+        times.append(time.perf_counter() - began)
+    return {
+        "on": "the test split" if _test_paths(project) else "noise (no test split here)",
+        "tracks": len(given),
+        "largest_difference": float(max(np.abs(a - b).max() for a, b in zip(given, wanted, strict=True))),
+        "changed_answers": int(sum(a.argmax() != b.argmax() for a, b in zip(given, wanted, strict=True))),
+        "latency_ms": 1000 * min(times),
+    }
+
+
+def _case(model: GenreModel, y: np.ndarray, features: bool) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """What the file is fed with for samples, and what torch makes of them."""
+    starts = window_starts(len(y) / model.spec.sample_rate, model.segment_seconds, model.hop_seconds)
+    rows = Predictor(model).features(y, model.spec.sample_rate)[model.kind]
+    logits = model.logits(rows, starts)
+    if features:
+        return {"samples": y}, model.probabilities(logits).mean(axis=0)
+    track = torch.from_numpy(rows.astype(np.float32))
+    frames = model.grid.frames(model.segment_seconds)
+    first = [max(0, min(model.grid.first_frame(start), len(track) - frames)) for start in starts]
+    windows = torch.stack([track[(torch.arange(frames) + at).clamp(max=len(track) - 1)] for at in first])
+    normalised = model.normalisation.apply(windows, model.normalisation.reference(track))
+    return {"windows": normalised.numpy()}, logits.numpy()
+
+
+def _noise(model: GenreModel, seconds: float, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 0.1, round(seconds * model.spec.sample_rate)).astype(np.float32)
+
+
+def _test_paths(project: Path) -> list[Path]:
+    try:
+        made = index.read(project / "data" / "index")
+    except GenreError:
+        return []
+    paths = [project / "data" / "raw" / made.tracks[track].path for track in made.starts("test")]
+    return [path for path in paths if path.exists() and path.suffix != ".npy"]
+
+
+def _test_samples(model: GenreModel, project: Path) -> list[np.ndarray]:
+    return [decode(path, sample_rate=model.spec.sample_rate).y for path in _test_paths(project)]

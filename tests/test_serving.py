@@ -1,0 +1,173 @@
+"""The page in headless Chromium, and the HTTP API, on loopback."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import uvicorn
+from playwright.sync_api import expect, sync_playwright
+
+from genre_core import serving
+from genre_core.inference import Predictor
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"),
+)
+
+
+def music(seconds, rate=22050, seed=0):
+    """Chords and a beat: something that the packaged model takes for music."""
+    t = np.arange(round(seconds * rate)) / rate
+    chord = np.array([220, 261.6, 329.6, 440])[:, None] * np.resize([1, 0.89, 0.75, 1], int(seconds) + 1)[t.astype(int)]
+    beat = (t % 0.5 < 0.03) * np.random.default_rng(seed).normal(size=len(t))
+    return (0.1 * np.sin(2 * np.pi * np.cumsum(chord, axis=1) / rate).sum(0) * (0.4 + 0.6 * np.exp(-4 * (t % 0.5))) + 0.2 * beat).astype(
+        "f4"
+    )
+
+
+@pytest.fixture(scope="module")
+def served():
+    """Address of a server with tight limits."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    limits = serving.Limits(megabytes=3, seconds=40, decode_seconds=20)
+    app = serving.application(Predictor("pretrained"), "pretrained", "model pretrained", limits)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(10)
+
+
+def post(address, data, name):
+    request = urllib.request.Request(f"{address}/api/predict?name={name}", data=data, method="POST")
+    try:
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def wav(path, y, rate=22050):
+    soundfile.write(path, y, rate)
+    return path
+
+
+def test_the_api_says_what_the_predictor_says(served, tmp_path):
+    file = wav(tmp_path / "a.wav", music(8))
+    status, said = post(served, file.read_bytes(), "a.wav")
+    wanted = Predictor("pretrained").predict_file(file)
+    assert status == 200
+    assert said["genre"] == wanted.genre
+    assert said["probabilities"] == pytest.approx(wanted.probabilities)
+    assert np.array(said["timeline"]["probabilities"]).shape == wanted.timeline.shape == (4, 10)
+
+
+@pytest.mark.parametrize(
+    ("make", "status", "message"),
+    [
+        (lambda: b"no audio at all", 422, "not audio that can be decoded"),
+        (lambda: b"", 422, "empty file"),
+        (lambda: b"\0" * 3_100_000, 413, "larger than 3 MB"),
+        (lambda: music(1), 422, "too short: 1.00 s"),
+        (lambda: np.zeros(8000 * 60, "f4"), 422, "longer than"),
+    ],
+)
+def test_a_wrong_upload_gets_one_clear_message_and_leaves_nothing(served, tmp_path, make, status, message):
+    made = make()
+    data = made if isinstance(made, bytes) else wav(tmp_path / "a.wav", made, 22050 if len(made) < 50_000 else 8000).read_bytes()
+    before = sorted(Path(serving._TEMPORARY).rglob("*.mp3"))
+    found, said = post(served, data, "bad.mp3")
+    assert found == status
+    assert said["error"].startswith("bad.mp3: ")
+    assert message in said["error"]
+    assert "/tmp" not in said["error"]  # noqa: S108
+    assert sorted(Path(serving._TEMPORARY).rglob("*.mp3")) == before
+
+
+def test_slow_decoding_is_given_up(tmp_path):
+    file = wav(tmp_path / "a.wav", music(5))
+    with pytest.raises(serving.AudioError, match=r"^song: decoding took longer than 1e-09 s"):
+        serving.judge(Predictor("pretrained"), file, "song", serving.Limits(decode_seconds=1e-9))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    if CHROMIUM is None:
+        if os.environ.get("NEEDS_BROWSER"):
+            pytest.fail("Chromium is not installed")
+        pytest.skip("Chromium is not installed")
+    sound = wav(tmp_path_factory.mktemp("microphone") / "played.wav", music(20, 48000), 48000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, f"--use-file-for-fake-audio-capture={sound}"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, served):
+    """The page, at the width of a phone; it must ask no other host."""
+    context = browser.new_context(viewport={"width": 390, "height": 844}, permissions=["microphone"])
+    page = context.new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.set_default_timeout(60_000)
+    page.goto(served)
+    page.get_by_role("heading", name="What genre is it?").wait_for()
+    yield page
+    strangers = [url for url in asked if not url.startswith((served, served.replace("http", "ws"), "data:", "blob:"))]
+    context.close()
+    assert strangers == []
+
+
+def shot(page, name):
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+
+
+def test_a_dropped_file_is_answered_and_a_wrong_one_told_so(page, tmp_path):
+    page.locator("#drop input[type=file]").set_input_files(wav(tmp_path / "song.wav", music(8)))
+    expect(page.locator("#note")).to_contain_text("song.wav, 8 s", timeout=60_000)
+    expect(page.locator("#genres")).to_contain_text("%")
+    expect(page.locator("#timeline img")).to_be_visible()
+    expect(page.locator("#carried img")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    shot(page, "serve-phone")
+    (tmp_path / "text.mp3").write_text("no audio at all, only text")
+    page.locator("#drop button[aria-label*=Remove], #drop button[aria-label*=Clear]").first.click()
+    page.locator("#drop input[type=file]").set_input_files(tmp_path / "text.mp3")
+    expect(page.locator("#note")).to_contain_text("text.mp3: not audio that can be decoded", timeout=60_000)
+    expect(page.locator("#timeline img")).to_have_count(0)
+
+
+def test_the_live_page_follows_the_microphone_each_second(page):
+    page.get_by_role("tab", name="Live").click()
+    page.locator("#live button", has_text=re.compile("record", re.IGNORECASE)).first.click()
+    note = page.locator("#live-note")
+    expect(note).to_contain_text("s heard", timeout=60_000)
+    seen = {}
+    until = time.monotonic() + 8
+    while time.monotonic() < until:
+        if found := re.search(r"([\d.]+) s heard", note.inner_text()):
+            seen.setdefault(float(found[1]), time.monotonic())
+        page.wait_for_timeout(50)
+    changes = np.diff(list(seen.values()))
+    assert len(seen) >= 6
+    assert np.median(changes) <= 1.0
+    shot(page, "serve-live")
