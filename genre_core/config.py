@@ -152,6 +152,12 @@ class Features(Section):
         return self
 
 
+class Explore(Section):
+    """The picture of the data set."""
+
+    map: Literal["pca", "umap"]
+
+
 class Copies(Section):
     """Waveform copies of the training tracks, made once by the ``augment`` stage."""
 
@@ -248,6 +254,7 @@ class Params(Section):
     audit: Audit
     segment: Segment
     features: Features
+    explore: Explore
     augment: Augment
     train: Train
     model: Model

@@ -163,7 +163,7 @@ def build(
         "protocol": protocol,
         "folds": None if protocol == "official" else folds,
         "fold": None if protocol == "official" else fold,
-        "scored_on": "test part" if protocol != "official" or any(t.split == "test" for t in usable) else splits.NO_TEST,
+        "scored_on": splits.NO_TEST if protocol == "official" and splits.lacks_test(usable) else "test part",
         "leaky": crossing.leaky or crossing_copies > 0,
         "crossing_tracks": crossing.tracks,
         "crossing_artists": len(crossing.artists),

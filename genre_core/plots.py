@@ -293,3 +293,95 @@ def folds(path: str | Path, accuracies: Mapping[int, Sequence[float]], pooled: M
     axis.set(ylim=(0, 1), ylabel="accuracy of test tracks (a dot a seed)", title=title)
     axis.legend(loc="lower right", fontsize=8)
     _save(figure, path)
+
+
+def overview(
+    path: str | Path,
+    counts: Mapping[str, Mapping[str, int]],
+    seconds: Mapping[str, Sequence[float]],
+    levels: Mapping[str, Sequence[float]],
+    *,
+    title: str,
+) -> None:
+    """Draw tracks of each genre by split, and lengths and levels of each genre.
+
+    Parameters
+    ----------
+    path : str or Path
+    counts : mapping of split to mapping of genre to int
+    seconds, levels : mappings of genre to values
+        Lengths in s, levels in dBFS; empty where unknown.
+    title : str
+    """
+    figure, axes = _figure(1, 3, 13, 1.5 + 0.3 * len(seconds))
+    figure.suptitle(title, fontsize=11)
+    genres = list(seconds)
+    left = np.zeros(len(genres))
+    for number, (side, of_side) in enumerate(counts.items()):
+        width = np.array([of_side.get(genre, 0) for genre in genres])
+        axes[0, 0].barh(genres, width, left=left, color=f"C{number}", label=side)
+        left += width
+    axes[0, 0].set(xlabel="tracks")
+    axes[0, 0].legend(fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
+    axes[0, 0].invert_yaxis()
+    for axis, values, label in ((axes[0, 1], seconds, "length (s)"), (axes[0, 2], levels, "level (dBFS)")):
+        axis.boxplot(list(values.values()), orientation="horizontal", tick_labels=genres)
+        axis.set(xlabel=label)
+        axis.invert_yaxis()
+    axes[0, 1].set_xlim(0, None)
+    _save(figure, path)
+
+
+def spectrograms(path: str | Path, tracks: Mapping[str, np.ndarray], spec: FeatureSpec) -> None:
+    """Draw the log-mel spectrogram of each track, its level over time above it.
+
+    Parameters
+    ----------
+    path : str or Path
+    tracks : mapping of title to np.ndarray [shape=(frames, n_mels)]
+    spec : FeatureSpec
+    """
+    columns = 2
+    rows = -(-len(tracks) // columns)
+    figure, axes = _figure(2 * rows, columns, 12, 2.6 * rows)
+    axes[0, 0].get_gridspec().set_height_ratios([1, 3] * rows)
+    for axis in axes.flat:
+        axis.axis("off")
+    for number, (title, mel) in enumerate(tracks.items()):
+        above, below = axes[2 * (number // columns), number % columns], axes[2 * (number // columns) + 1, number % columns]
+        picture = mel.astype(np.float32)
+        seconds = len(picture) * spec.hop_length / spec.sample_rate
+        level = 10 * np.log10(np.mean(10 ** (picture / 10), axis=1))
+        for axis in (above, below):
+            axis.axis("on")
+        above.fill_between(np.linspace(0, seconds, len(level)), level.min(), level, color="tab:blue")
+        above.set(xlim=(0, seconds), xticks=[], ylabel="dB")
+        above.set_title(title, fontsize=9)
+        top = float(picture.max())
+        below.imshow(picture.T, origin="lower", aspect="auto", extent=(0, seconds, 0, spec.n_mels), vmin=top - 70, vmax=top, cmap="magma")
+        _mel_axes(below, spec)
+        below.set_ylabel("Hz")
+        below.tick_params(labelsize=7)
+    _save(figure, path)
+
+
+def distributions(path: str | Path, values: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """Draw the distribution of several values in each genre.
+
+    Parameters
+    ----------
+    path : str or Path
+    values : mapping of title to mapping of genre to np.ndarray [shape=(tracks,)]
+    """
+    columns = 3
+    rows = -(-len(values) // columns)
+    genres = list(next(iter(values.values())))
+    figure, axes = _figure(rows, columns, 12, rows * (0.8 + 0.25 * len(genres)))
+    for axis in axes.flat[len(values) :]:
+        axis.axis("off")
+    for axis, (title, of_genres) in zip(axes.flat, values.items(), strict=False):
+        axis.violinplot(list(of_genres.values()), orientation="horizontal", showmedians=True, widths=0.9)
+        axis.set_yticks(range(1, len(genres) + 1), genres)
+        axis.set_title(title, fontsize=9)
+        axis.invert_yaxis()
+    _save(figure, path)

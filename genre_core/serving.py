@@ -152,8 +152,10 @@ def _page(predictor: Predictor, introduction: str, limits: Limits) -> gr.Blocks:
                 with gr.Column(scale=1):
                     note = gr.Markdown(elem_id="note")
                     genres = gr.Label(num_top_classes=5, label="calibrated probabilities", elem_id="genres")
-            timeline = gr.Image(label="genres over the track", elem_id="timeline", buttons=["download"])
-            carried = gr.Image(label="what carried the decision", elem_id="carried", buttons=["download"])
+            gr.Markdown("#### Genres over the track")
+            timeline = gr.Image(show_label=False, elem_id="timeline", buttons=["download"])
+            gr.Markdown("#### What carried the decision")
+            carried = gr.Image(show_label=False, elem_id="carried", buttons=["download"])
             outputs = [genres, note, timeline, carried]
             dropped.change(answer, dropped, outputs, api_visibility="private", concurrency_limit=2)
             recorded.change(answer, recorded, outputs, api_visibility="private", concurrency_limit=2)

@@ -1,18 +1,16 @@
 """The page in headless Chromium, and the HTTP API, on loopback."""
 
-import json
 import os
 import re
 import shutil
 import socket
 import threading
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 import soundfile
 import uvicorn
 from playwright.sync_api import expect, sync_playwright
@@ -56,12 +54,8 @@ def served():
 
 
 def post(address, data, name):
-    request = urllib.request.Request(f"{address}/api/predict?name={name}", data=data, method="POST")
-    try:
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
+    answer = requests.post(f"{address}/api/predict", params={"name": name}, data=data, timeout=120)
+    return answer.status_code, answer.json()
 
 
 def wav(path, y, rate=22050):

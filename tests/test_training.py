@@ -65,7 +65,7 @@ def test_a_network_learns_what_can_be_learned(tmp_path, rng, params, normalise, 
     # Only taking the track's mean away copes with a strong equalisation of each track.
     train, valid = data(rng, equalisation_db=15 if normalise == "track" else 2)
     model = new_model(train, normalise=normalise)
-    result = fit(model, train, valid, params, tmp_path, schedule=schedule, epochs=20, patience=20)
+    result = fit(model, train, valid, params, tmp_path, schedule=schedule, epochs=20, patience=20, keep="best")
     assert result["valid_accuracy"] >= 0.9
     assert 0.1 <= model.temperature <= 10
     with (tmp_path / "history.csv").open() as file:
@@ -98,12 +98,26 @@ def test_the_same_seed_gives_the_same_bytes_in_both_precisions(tmp_path, rng, pa
 def test_early_stop_and_best_weights(tmp_path, rng, params):
     train, valid = data(rng)
     model = new_model(train)
-    result = fit(model, train, valid, params, tmp_path, epochs=60, patience=4, schedule="cosine")
+    result = fit(model, train, valid, params, tmp_path, epochs=60, patience=4, schedule="cosine", keep="best")
     assert result["valid_accuracy"] > 0.5
     assert result["epochs"] == result["best_epoch"] + 4 < 60
     tracks = [model.logits(t.features, t.starts_seconds).softmax(1).mean(0).argmax() for t in valid]
     right = np.mean([int(p) == t.genre for p, t in zip(tracks, valid, strict=True)])
     assert right == pytest.approx(result["valid_accuracy"], abs=1e-5)  # the best weights are those that were kept
+
+
+def test_the_last_weights_are_kept_whatever_the_validation_tracks_say(tmp_path, rng, params):
+    train, valid = data(rng)
+    shuffled = [
+        training.ValidTrack(int(g), t.features, t.starts_seconds) for g, t in zip(rng.integers(3, size=len(valid)), valid, strict=True)
+    ]
+    models = [new_model(train), new_model(train)]
+    results = [
+        fit(m, train, v, params, tmp_path / n, epochs=6, patience=1) for m, v, n in zip(models, (valid, shuffled), "ab", strict=True)
+    ]
+    assert [r["best_epoch"] for r in results] == [r["epochs"] for r in results] == [6, 6]
+    first, second = (m.network.state_dict() for m in models)
+    assert all(first[name].equal(second[name]) for name in first)
 
 
 SCRIPT = """
