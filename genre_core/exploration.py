@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from genre_core import plots
+from genre_core.audio import decode
 from genre_core.datasets import SPLITS
 from genre_core.errors import GenreError
 from genre_core.files import atomic, write_csv
@@ -67,12 +68,14 @@ def project(values: np.ndarray, method: str, seed: int) -> tuple[np.ndarray, str
 
 
 def explore(
-    made: Index, store: FeatureStore, levels: Mapping[str, Mapping[str, str]], out: Path, *, title: str, method: str, seed: int
+    raw: Path, made: Index, store: FeatureStore, levels: Mapping[str, Mapping[str, str]], out: Path, *, title: str, method: str, seed: int
 ) -> list[Point]:
     """Write overview.png, spectrograms.png, mfcc.png, map.csv and report.html to `out`.
 
     Parameters
     ----------
+    raw : Path
+        What the tracks' paths are relative to.
     made : Index
     store : FeatureStore
         Log-mel and MFCC of the tracks.
@@ -101,7 +104,11 @@ def explore(
     }
     plots.overview(out / "overview.png", counts, seconds, loudness, title=title)
     first = {g: next(t for t in tracks if made.tracks[t].genre == g) for g in made.genres}
-    plots.spectrograms(out / "spectrograms.png", {f"{g}: {t}": store.read("mel", t) for g, t in first.items()}, store.spec)
+    plots.spectrograms(
+        out / "spectrograms.png",
+        {f"{genre}: {track}": (_waveform(raw / made.tracks[track].path), store.read("mel", track)) for genre, track in first.items()},
+        store.spec,
+    )
     genre_of = np.array([made.tracks[t].genre for t in tracks])
     plots.distributions(
         out / "mfcc.png",
@@ -110,6 +117,14 @@ def explore(
     with atomic(out / "report.html") as part:
         part.write_text(_page(title, points, made.genres, axes, counts, out), encoding="utf-8")
     return points
+
+
+def _waveform(path: Path) -> np.ndarray | None:
+    """Lowest and highest sample of each of 2,000 stretches, shape ``(2, 2000)``; None for features made elsewhere."""
+    if path.suffix == ".npy":
+        return None
+    stretches = np.array_split(decode(path).y, 2000)
+    return np.array([[part.min(initial=0) for part in stretches], [part.max(initial=0) for part in stretches]])
 
 
 def _page(title: str, points: Sequence[Point], genres: Sequence[str], axes: str, counts: Mapping[str, Counter[str]], out: Path) -> str:

@@ -332,13 +332,14 @@ def overview(
     _save(figure, path)
 
 
-def spectrograms(path: str | Path, tracks: Mapping[str, np.ndarray], spec: FeatureSpec) -> None:
-    """Draw the log-mel spectrogram of each track, its level over time above it.
+def spectrograms(path: str | Path, tracks: Mapping[str, tuple[np.ndarray | None, np.ndarray]], spec: FeatureSpec) -> None:
+    """Draw the waveform of each track and its log-mel spectrogram.
 
     Parameters
     ----------
     path : str or Path
-    tracks : mapping of title to np.ndarray [shape=(frames, n_mels)]
+    tracks : mapping of title to (waveform, mel)
+        Lowest and highest samples over time [shape=(2, any)], or None; np.ndarray [shape=(frames, n_mels)].
     spec : FeatureSpec
     """
     columns = 2
@@ -347,15 +348,15 @@ def spectrograms(path: str | Path, tracks: Mapping[str, np.ndarray], spec: Featu
     axes[0, 0].get_gridspec().set_height_ratios([1, 3] * rows)
     for axis in axes.flat:
         axis.axis("off")
-    for number, (title, mel) in enumerate(tracks.items()):
+    for number, (title, (waveform, mel)) in enumerate(tracks.items()):
         above, below = axes[2 * (number // columns), number % columns], axes[2 * (number // columns) + 1, number % columns]
         picture = mel.astype(np.float32)
         seconds = len(picture) * spec.hop_length / spec.sample_rate
-        level = 10 * np.log10(np.mean(10 ** (picture / 10), axis=1))
-        for axis in (above, below):
-            axis.axis("on")
-        above.fill_between(np.linspace(0, seconds, len(level)), level.min(), level, color="tab:blue")
-        above.set(xlim=(0, seconds), xticks=[], ylabel="dB")
+        below.axis("on")
+        if waveform is not None:
+            above.axis("on")
+            above.fill_between(np.linspace(0, seconds, waveform.shape[1]), waveform[0], waveform[1], color="tab:blue", linewidth=0)
+            above.set(xlim=(0, seconds), ylim=(-1, 1), xticks=[])
         above.set_title(title, fontsize=9)
         top = float(picture.max())
         below.imshow(picture.T, origin="lower", aspect="auto", extent=(0, seconds, 0, spec.n_mels), vmin=top - 70, vmax=top, cmap="magma")

@@ -3,7 +3,7 @@
 from genre_core import config, exploration, index
 from genre_core.files import read_csv
 from genre_core.store import FeatureStore
-from stages import AUDIT, INDEX, METRICS, ORIGINAL, run
+from stages import AUDIT, INDEX, METRICS, ORIGINAL, RAW, run
 
 OUT = METRICS / "explore"
 
@@ -13,7 +13,8 @@ def main() -> str:
     levels = {row["file"]: row for row in read_csv(AUDIT / "tracks.csv", strip=False)}
     title = f"{params.dataset.name} data set, protocol {params.segment.protocol}"
     with FeatureStore(ORIGINAL) as store:
-        points = exploration.explore(index.read(INDEX), store, levels, OUT, title=title, method=params.explore.map, seed=params.seed)
+        made = index.read(INDEX)
+        points = exploration.explore(RAW, made, store, levels, OUT, title=title, method=params.explore.map, seed=params.seed)
     return f"explore: {len(points)} tracks of {len({p.artist for p in points})} artists; in {OUT / 'report.html'}"
 
 

@@ -1,0 +1,102 @@
+"""Live features are the offline ones, frame by frame; live answers are those of the same seconds."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soxr
+from conftest import ROOT, environment
+from test_training import new_model
+
+from genre_core import backbone, streaming
+from genre_core.features import FeatureSpec, mel_and_mfcc
+from genre_core.inference import Predictor
+
+SPECS = [
+    FeatureSpec(22050, 2048, 512, 128, 20, 20.0, 11025.0),
+    FeatureSpec(16000, 1024, 300, 40, 13, 20.0, 8000.0),
+    FeatureSpec(22050, 2048, 1709, 128, 20, 20.0, 11025.0),
+    backbone.SPEC,
+]
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("sizes", [(1,) * 50 + (5000,), (160,), (22050,), (1000, 7, 0, 40000, 333)])
+def test_streamed_frames_are_those_of_the_whole(rng, spec, sizes):
+    y = rng.normal(0, 0.1, 3 * spec.sample_rate + 123).astype(np.float32)
+    stream = streaming.MelStream(spec)
+    parts, at, turn = [], 0, 0
+    while at < len(y):
+        size = sizes[turn % len(sizes)]
+        parts.append(stream.push(y[at : at + size]))
+        at, turn = at + size, turn + 1
+    parts.append(stream.finish())
+    streamed, whole = np.concatenate(parts), mel_and_mfcc(y, spec)[0]
+    assert streamed.shape == whole.shape
+    np.testing.assert_allclose(streamed, whole, atol=2e-3)  # dB
+
+
+@pytest.mark.parametrize("rate", [16000, 22050, 48000])
+def test_the_answer_is_that_of_a_file_with_the_same_seconds(rng, rate):
+    predictor = Predictor("pretrained")
+    y = (0.2 * rng.normal(size=8 * 16000) * np.repeat(rng.uniform(0, 1, 80), 1600)).astype(np.float32)
+    samples = y if rate == 16000 else soxr.resample(y, 16000, rate).astype(np.float32)
+    listener = streaming.Listener(predictor.model, rate, context_seconds=60)
+    answers = []
+    for at in range(0, len(samples), rate // 3):
+        listener.push(samples[at : at + rate // 3])
+        answers.append(listener.now())
+    assert answers[0] is None  # too little was heard
+    heard = answers[-1]
+    whole = predictor.predict(y, 16000)
+    finer = dict(zip(predictor.model.genres, whole.timeline.mean(axis=0), strict=True))
+    assert heard.seconds == pytest.approx(8, abs=0.01)
+    assert heard.real_time_factor > 0
+    for genre, p in finer.items():
+        assert heard.probabilities[genre] == pytest.approx(p, abs=0.05)
+
+
+def test_the_answer_forgets_what_is_past_and_silence_is_no_answer(rng):
+    listener = streaming.Listener(Predictor("pretrained").model, 16000, context_seconds=6)
+    listener.push(rng.normal(0, 0.1, 20 * 16000).astype(np.float32))
+    assert len(listener._mel["musicnn"]) == int(6 * 16000 / backbone.SPEC.hop_length)
+    listener.push(np.zeros(7 * 16000, np.float32))
+    assert not listener.now().sure
+
+
+def listen(tmp_path, data, *options):
+    return subprocess.run(
+        [sys.executable, "-m", "genre_core.cli", "listen", "--stdin", "--model", "pretrained", "--rate", "16000", *options],
+        input=data,
+        cwd=tmp_path,
+        env=environment(ROOT),
+        capture_output=True,
+        check=False,
+    )
+
+
+def test_a_pipe_is_answered_each_second(tmp_path, rng):
+    pcm = (3000 * rng.normal(size=8 * 16000) * np.repeat(rng.uniform(0, 1, 80), 1600)).astype("<i2").tobytes()
+    done = listen(tmp_path, pcm, "--json")
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer["seconds"] for answer in answers] == [6, 7, 8]  # the first after a window of 5 s
+    assert all(sum(answer["probabilities"].values()) == pytest.approx(1) for answer in answers)
+    assert b"real-time factor" in done.stderr
+    shown = listen(tmp_path, pcm).stdout.decode()
+    assert shown.count("s  ") >= 3
+    assert "#" in shown
+    assert "\033" not in shown  # no terminal: no colour, no cursor
+    short = listen(tmp_path, pcm[:16000])
+    assert short.returncode == 2
+    assert b"0.5 s of audio came" in short.stderr
+
+
+def test_a_trained_model_listens_too(rng):
+    from test_training import data
+
+    train, _ = data(rng)
+    listener = streaming.Listener(new_model(train), 22050)
+    listener.push(rng.normal(0, 0.1, 6 * 22050).astype(np.float32))
+    assert set(listener.now().probabilities) == {"a", "b", "c"}
