@@ -22,7 +22,7 @@ from genre_core.files import atomic, write_json
 SEEDS = (1, 2, 3)
 RESULTS = Path("docs/experiments.json")
 # Few tracks to draw learning curves and fit the temperature on: with train.keep=last they choose nothing.
-BASE = ("dataset.name=features", "segment.protocol=official", "segment.folds=20")
+BASE = ("dataset.name=features", "segment.protocol=official", "segment.folds=20", "train.threads=1")
 RECIPE: dict[str, tuple[str, ...]] = {
     "default": (),
     "mean-of-data-set": ("features.normalise=dataset",),
@@ -43,6 +43,7 @@ RECIPE: dict[str, tuple[str, ...]] = {
     "window-3": ("segment.seconds=3.0", "segment.hop_seconds=1.5"),
     "window-10": ("segment.seconds=10.0", "segment.hop_seconds=5.0"),
     "one-window-a-track": ("segment.hop_seconds=28.0",),
+    "windows-2048-an-epoch": ("train.windows_per_epoch=2048",),
     "windows-every-second": ("segment.hop_seconds=1.0",),
     "epochs-60": ("train.epochs=60",),
     "epochs-60-width-24": ("train.epochs=60", "model.cnn.width=24"),
