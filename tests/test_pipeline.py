@@ -9,7 +9,8 @@ import pytest
 import yaml
 from conftest import copy_project, run, set_params
 
-STAGES = ["download", "segment", "extract", "embed", "augment", "train", "evaluate", "fetch_external", "validate_external"]
+STAGES = ["download", "audit", "segment", "extract", "explore", "embed", "augment", "train", "evaluate", "interventions"]
+STAGES += ["fetch_external", "validate_external"]
 
 
 def ran(done):
