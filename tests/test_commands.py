@@ -72,14 +72,12 @@ def commit(project):
 
 
 def test_a_search_queues_every_combination_and_ranks_by_validation(own):
-    (own / "space.txt").write_text("# two\ntrain.lr 0.00001 0.01\n")
+    (own / "space.txt").write_text("# two epochs teach the first nothing\nmodel.type fnn logistic\n")
     commit(own)
     done = run("python", "-m", "benchmarks.search", "space.txt", cwd=own)
     rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("| `")]
-    assert sorted(row[1].strip() for row in rows) == ["`train.lr=0.00001`", "`train.lr=0.01`"]
-    scores = [(-float(row[2]), float(row[4])) for row in rows]
-    assert scores == sorted(scores)
-    assert scores[0] != scores[1]
+    assert [row[1].strip() for row in rows] == ["`model.type=logistic`", "`model.type=fnn`"]
+    assert float(rows[0][2]) > float(rows[1][2])
     assert not subprocess.run(["git", "status", "--porcelain", "params.yaml"], cwd=own, capture_output=True, text=True, check=True).stdout
 
 
@@ -98,7 +96,7 @@ def test_the_combinations_are_all_of_them(tmp_path):
 
 
 def test_cross_validation_judges_every_track_once_a_seed(own):
-    set_params(own, train__epochs=1, train__windows_per_epoch=32)
+    set_params(own, model__type="logistic", augment__copies__pitch=0, augment__copies__tempo=0)
     commit(own)
     done = run("python", "-m", "benchmarks.cv", "--seeds", "1", "--out", "out", cwd=own)
     found = json.loads((own / "out/cv.json").read_text())
@@ -124,17 +122,17 @@ def test_a_planted_leak_is_shown(own, tmp_path, rng):
     """Each artist has a sound of its own, and genres mean nothing: what an artist on two sides gives away is all there is."""
     rows = ["path,artist"]
     for genre in ("rock", "pop"):
-        for artist in range(6):
-            colour = rng.normal(size=40)
-            for track in range(3):
+        for artist in range(4):
+            colour = rng.normal(size=12)
+            for track in range(9):
                 spectrum = np.fft.rfft(rng.normal(size=6 * 22050))
-                spectrum *= 10 ** (np.interp(np.linspace(0, 40, len(spectrum)), np.arange(40), 12 * colour) / 20)
+                spectrum *= 10 ** (np.interp(np.geomspace(1, 120, len(spectrum)), np.geomspace(1, 120, 12), 15 * colour) / 20)
                 y = np.fft.irfft(spectrum)
                 write(tmp_path / f"m/{genre}/{artist}-{track}.wav", 0.5 * y / np.abs(y).max(), 22050)
                 rows.append(f"{genre}/{artist}-{track}.wav,{genre} {artist}")
     (tmp_path / "m/metadata.csv").write_text("\n".join(rows) + "\n")
     commit(own)
-    settings = ["dataset.name=folder", f"dataset.folder.path={tmp_path / 'm'}", "model.type=logistic", "features.normalise=dataset"]
+    settings = ["dataset.name=folder", f"dataset.folder.path={tmp_path / 'm'}", "model.type=svm", "features.normalise=dataset"]
     settings += ["augment.copies.pitch=0", "augment.copies.tempo=0"]
     script = (
         "import json; from benchmarks import judged; "
@@ -142,6 +140,6 @@ def test_a_planted_leak_is_shown(own, tmp_path, rng):
     )
     found = json.loads(run("python", "-c", script, cwd=own).stdout.splitlines()[-1])
     assert (found["track"]["leaky"], found["artist"]["leaky"]) == (True, False)
-    assert found["track"]["mean"] >= 0.9
-    assert found["artist"]["mean"] <= 0.75
-    assert found["track"]["low"] > found["artist"]["mean"]
+    assert found["track"]["mean"] >= 0.8
+    assert found["artist"]["mean"] <= 0.7
+    assert found["track"]["mean"] - found["artist"]["mean"] >= 0.2

@@ -10,7 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import servers
 import soundfile
-from conftest import run, set_params
+from conftest import ROOT, run, set_params
 
 from genre_core import external, interventions
 from genre_core.audio import write
