@@ -49,7 +49,7 @@ card: $(READY) ## write MODEL_CARD.md from the model's metadata and metrics
 bench: $(READY) ## measure speed as ratios in one run; fails when one is missed
 	python -m benchmarks.bench
 
-lock: $(READY) ## write requirements.lock anew from what is installed
+lock: ## write requirements.lock anew from what is installed
 	pip freeze --exclude-editable | sed -E 's/\+[a-z0-9.]+$$//' > requirements.lock
 
 clean: ## remove what the pipeline made (not the environment, not the DVC cache)
