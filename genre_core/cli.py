@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="example: genre export genre.onnx --int8; examples/onnx_predict.py runs the file without this package",
     )
     export.add_argument("out", type=Path, metavar="OUT.onnx")
-    export.add_argument("--model", default=str(TRAINED), metavar="PATH", help="a model file of log-mel or MFCC (default: %(default)s)")
+    export.add_argument("--model", metavar="PATH|pretrained", help=f"a model file (default: {TRAINED} where it is, else pretrained)")
     export.add_argument("--without-features", action="store_true", help="windows of normalised features in, logits out")
     export.add_argument("--int8", action="store_true", help="weights in 8 bits")
     export.add_argument("--json", action="store_true", help="print {file, bytes, largest_difference, changed_answers, tracks, latency_ms}")

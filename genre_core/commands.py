@@ -338,7 +338,7 @@ def export(chosen: argparse.Namespace) -> int:
     from genre_core import export as exporting
     from genre_core.inference import load
 
-    model = exporting.exportable(load(chosen.model))
+    model = exporting.exportable(load(chosen.model or (TRAINED if TRAINED.exists() else "pretrained")))
     if chosen.out.suffix != ".onnx":
         raise GenreError(f"{chosen.out}: write to a .onnx file")
     exporting.export(model, chosen.out, features=not chosen.without_features, int8=chosen.int8)

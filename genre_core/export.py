@@ -7,16 +7,16 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import nn
 
-from genre_core import index
+from genre_core import backbone, index
 from genre_core.audio import decode
 from genre_core.errors import GenreError
-from genre_core.features import FLOOR_POWER, dct_basis, mel_filters
+from genre_core.features import FLOOR_POWER, FeatureSpec, dct_basis, mel_filters
 from genre_core.files import atomic
 from genre_core.index import window_starts
 from genre_core.inference import GenreModel, Model, Predictor
@@ -30,12 +30,12 @@ class FromSamples(nn.Module):
     Parameters
     ----------
     model : GenreModel
-        Of log-mel or MFCC.
     """
 
     def __init__(self, model: GenreModel) -> None:
         super().__init__()
-        spec = model.spec
+        spec = heard_by(model)
+        self.backbone = backbone.load() if model.kind == "musicnn" else nn.Identity()
         self.model, self.spec = model, spec
         self.network = model.network
         self.frames = model.grid.frames(model.segment_seconds)
@@ -63,14 +63,23 @@ class FromSamples(nn.Module):
         )  # (1, 1 + n_fft / 2, T, 2)
         power = spectrum.square().sum(3)[0].T  # (T, 1 + n_fft / 2)
         mel = 10 * torch.log10((power @ self.filters.float()).clamp(min=FLOOR_POWER))
-        track = mel.half().float() if model.kind == "mel" else mel @ self.dct  # half: the store's precision
+        track = self._embeddings(mel) if model.kind == "musicnn" else mel if model.kind == "mel" else mel @ self.dct
+        if model.kind != "mfcc":
+            track = track.half().float()  # the store's precision
         length = torch._shape_as_tensor(samples)[0]
-        last = torch._shape_as_tensor(track)[0] - 1
-        count = ((length / spec.sample_rate - model.segment_seconds) / model.hop_seconds + 1e-6).floor().long() + 1
+        last = length // spec.hop_length  # from the samples: the tracer fixes the shape of what the backbone gives
+        if model.kind == "musicnn":
+            last = (last + 1 - backbone.PATCH_FRAMES) // backbone.PATCH_HOP_FRAMES
+        count = (((length / spec.sample_rate - model.segment_seconds) / model.hop_seconds + 1e-6).floor().long() + 1).clamp(min=1)
         starts = torch.arange(count) * model.hop_seconds  # type: ignore[call-overload]
-        first = (starts * spec.sample_rate / spec.hop_length + 1e-5).floor().long()
+        if model.kind == "musicnn":
+            first = (starts * spec.sample_rate / spec.hop_length / backbone.PATCH_HOP_FRAMES).round().long()
+            inside = torch.arange((last + 1).clamp(max=self.frames))  # type: ignore[call-overload]  # any number of patches will do
+        else:
+            first = (starts * spec.sample_rate / spec.hop_length + 1e-5).floor().long()
+            inside = torch.arange(self.frames)
         first = torch.minimum(first, (last + 1 - self.frames).clamp(min=0))
-        rows = torch.minimum(first.unsqueeze(1) + torch.arange(self.frames), last)  # (windows, frames)
+        rows = torch.minimum(first.unsqueeze(1) + inside, last)  # (windows, frames)
         if model.normalisation.kind == "track":
             track = track - track.mean(0)
         windows = track[rows]
@@ -80,6 +89,19 @@ class FromSamples(nn.Module):
         logits = self.network((windows - self.mean) / self.deviation)
         return (logits / model.temperature).softmax(1).mean(0)
 
+    def _embeddings(self, mel: torch.Tensor) -> torch.Tensor:
+        """As `backbone.embed_decibel`, without its blocks."""
+        network = cast(backbone.Backbone, self.backbone)
+        maps = network.convolve(torch.log10(1e4 * 10 ** (mel / 10) + 1).unsqueeze(0))  # (1, 753, T)
+        patch, hop = backbone.PATCH_FRAMES, backbone.PATCH_HOP_FRAMES
+        pools = (nn.functional.max_pool1d(maps, patch, hop)[0].T, nn.functional.avg_pool1d(maps, patch, hop)[0].T)  # (patches, 753) each
+        return network.embed(*pools)
+
+
+def heard_by(model: GenreModel) -> FeatureSpec:
+    """How the samples that a model is given become a spectrogram."""
+    return backbone.SPEC if model.kind == "musicnn" else model.spec
+
 
 def exportable(model: Model) -> GenreModel:
     """The model, if it can be exported.
@@ -87,11 +109,10 @@ def exportable(model: Model) -> GenreModel:
     Raises
     ------
     GenreError
-        It reads embeddings or is an ensemble.
+        It is an ensemble.
     """
-    if not isinstance(model, GenreModel) or model.kind == "musicnn":
-        kind = "an ensemble" if not isinstance(model, GenreModel) else "a model of embeddings"
-        raise GenreError(f"{model.type}: {kind} cannot be exported; export a network that reads log-mel or MFCC, such as cnn")
+    if not isinstance(model, GenreModel):
+        raise GenreError("an ensemble cannot be exported; export its members, and take the mean of their probabilities")
     return model
 
 
@@ -101,7 +122,6 @@ def export(model: GenreModel, path: str | Path, *, features: bool = True, int8: 
     Parameters
     ----------
     model : GenreModel
-        Of log-mel or MFCC windows.
     path : str or Path
     features : bool
         Included: ``samples`` (n,), float32, to ``probabilities`` (genres,). Else ``windows`` (B, T, n_bins), normalised, to ``logits``.
@@ -122,13 +142,12 @@ def export(model: GenreModel, path: str | Path, *, features: bool = True, int8: 
         import onnx
     except ImportError as error:
         raise GenreError(f"package {error.name} is missing: pip install '.[export]'") from None
-    spec = model.spec
+    spec = heard_by(model)
     network = model.network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     described = {
         **{key: value for key, value in model.description().items() if key != "format"},
-        "input": f"samples, float32, mono, {spec.sample_rate} Hz, at least {model.segment_seconds:g} s"
-        if features
-        else "windows, normalised",
+        "sample_rate": spec.sample_rate,
+        "input": "samples, float32, mono" if features else "windows, normalised",
     }
     example: torch.Tensor
     if features:
@@ -224,8 +243,9 @@ def check(model: GenreModel, path: str | Path, project: Path, *, features: bool)
 
 def _case(model: GenreModel, y: np.ndarray, features: bool) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """What the file is fed with for samples, and what torch makes of them."""
-    starts = window_starts(len(y) / model.spec.sample_rate, model.segment_seconds, model.hop_seconds)
-    rows = Predictor(model).features(y, model.spec.sample_rate)[model.kind]
+    rate = heard_by(model).sample_rate
+    starts = window_starts(len(y) / rate, model.segment_seconds, model.hop_seconds) or [0.0]
+    rows = Predictor(model).features(y, rate)[model.kind]
     logits = model.logits(rows, starts)
     if features:
         return {"samples": y}, model.probabilities(logits).mean(axis=0)
@@ -238,7 +258,7 @@ def _case(model: GenreModel, y: np.ndarray, features: bool) -> tuple[dict[str, n
 
 
 def _noise(model: GenreModel, seconds: float, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).normal(0, 0.1, round(seconds * model.spec.sample_rate)).astype(np.float32)
+    return np.random.default_rng(seed).normal(0, 0.1, round(seconds * heard_by(model).sample_rate)).astype(np.float32)
 
 
 def _test_paths(project: Path) -> list[Path]:
@@ -251,4 +271,4 @@ def _test_paths(project: Path) -> list[Path]:
 
 
 def _test_samples(model: GenreModel, project: Path) -> list[np.ndarray]:
-    return [decode(path, sample_rate=model.spec.sample_rate).y for path in _test_paths(project)]
+    return [decode(path, sample_rate=heard_by(model).sample_rate).y for path in _test_paths(project)]

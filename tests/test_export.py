@@ -6,14 +6,13 @@ import sys
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 from conftest import ROOT, run
 
 from genre_core import export, models, normalisation
 from genre_core.errors import GenreError
 from genre_core.features import FeatureSpec
-from genre_core.inference import GenreModel, Predictor, load
+from genre_core.inference import Ensemble, GenreModel, Predictor, load
 
 SPEC = FeatureSpec(22050, 2048, 512, 128, 20, 20.0, 11025.0)
 GENRES = ["a", "b", "c"]
@@ -81,10 +80,26 @@ def test_the_command_checks_on_the_test_split_and_the_example_runs_alone(own, tm
     assert "genre_core" not in "".join(line for line in (ROOT / "examples/onnx_predict.py").read_text().splitlines() if "import" in line)
 
 
-def test_what_cannot_be_exported_is_told(tmp_path):
-    with pytest.raises(GenreError, match="embeddings cannot be exported"):
-        export.exportable(load("pretrained"))
-    soundfile.write(tmp_path / "a.wav", np.zeros(10), 22050)
+@pytest.mark.parametrize("seconds", [3.1, 12.3, 30.0, 47.0])
+def test_the_packaged_model_with_its_backbone(packaged, rng, seconds):
+    y = (0.2 * rng.normal(size=round(seconds * 16000)) * np.linspace(0, 1, round(seconds * 16000))).astype(np.float32)
+    predictor = Predictor("pretrained")
+    said = predictor.predict(y, 16000).probabilities
+    given = export.session(packaged).run(None, {"samples": y})[0]
+    np.testing.assert_allclose(given, [said[g] for g in predictor.model.genres], atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def packaged(tmp_path_factory):
+    path = tmp_path_factory.mktemp("onnx") / "packaged.onnx"
+    export.export(export.exportable(load("pretrained")), path)
+    return path
+
+
+def test_what_cannot_be_exported_is_told(tmp_path, rng):
+    members = [model_of("cnn", "track", rng), model_of("cnn", "track", rng)]
+    with pytest.raises(GenreError, match="an ensemble cannot be exported"):
+        export.exportable(Ensemble(members, 3.0, 1.5))
     done = run("genre", "export", "m.txt", "--model", "pretrained", cwd=tmp_path, check=False)
     assert done.returncode == 2
     assert not (tmp_path / "m.txt").exists()
