@@ -9,6 +9,8 @@ import pytest
 import yaml
 from conftest import copy_project, run, set_params
 
+from genre_core.files import read_csv
+
 STAGES = ["download", "audit", "segment", "extract", "explore", "embed", "augment", "train", "evaluate", "interventions"]
 STAGES += ["fetch_external", "validate_external"]
 
@@ -33,6 +35,9 @@ def test_a_run_leaves_what_the_readme_promises(project):
         "metrics/test/predictions.csv",
         "metrics/test/report.png",
         "metrics/external/metrics.json",
+        "metrics/audit/report.md",
+        "metrics/explore/spectrograms.png",
+        "metrics/interventions/interventions.csv",
     ):
         assert (project / path).stat().st_size > 0
     test = metrics(project, "test")
@@ -146,3 +151,22 @@ def test_dvc_rewrites_params_without_losing_a_comment(own):
         line.split("#", 1)[1] for line in before.splitlines() if "#" in line
     ]
     assert yaml.safe_load(after)["train"]["lr"] == "1e-05"  # a string: `config` makes it a number
+
+
+def test_the_map_of_the_tracks_says_their_artists_and_needs_no_other_file(project):
+    page = (project / "metrics/explore/report.html").read_text()
+    rows = read_csv(project / "metrics/explore/map.csv")
+    assert len(rows) == 30
+    assert page.count("<title>") == 1 + len(rows)
+    for row in rows:
+        assert f"{row['track']}: {row['genre']}, {row['artist']} ({row['split']})" in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    mean = {axis: sum(float(row[axis]) for row in rows) / len(rows) for axis in "xy"}
+    assert mean == pytest.approx({"x": 0, "y": 0}, abs=1e-3)  # principal components
+
+
+def test_interventions_begin_with_the_score_of_the_test(project):
+    found = metrics(project, "interventions")
+    assert found["tracks"] == metrics(project, "test")["tracks"]
+    assert found["interventions"]["none"]["accuracy"] == pytest.approx(metrics(project, "test")["track"]["accuracy"], abs=1e-4)
+    assert len(found["interventions"]) == 9
