@@ -37,8 +37,8 @@ lint: $(READY) ## lint and type-check
 leak: $(READY) ## train the same network under leaky and honest splits of the demo, several seeds: docs/leak.md (FEATURES=file.npz: on those)
 	python -m benchmarks.leak $(FEATURES)
 
-cv: $(READY) ## cross-validate over all folds of the artist protocol, several seeds: docs/cv.json and docs/cv.png
-	python -m benchmarks.cv
+cv: $(READY) ## cross-validate over all folds of the artist protocol, several seeds: docs/cv.json and docs/cv.png (SETTINGS='train.epochs=20 ...')
+	python -m benchmarks.cv $(foreach s,$(SETTINGS),-S $(s))
 
 search: $(READY) ## queue a sweep of parameters (SPACE=presets/search.txt), run it and print the ranked table
 	python -m benchmarks.search $(SPACE)

@@ -9,11 +9,23 @@ from typing import Any
 import numpy as np
 
 from genre_core.comparison import artist_interval
+from genre_core.errors import GenreError
 from genre_core.files import read_csv, read_json
+
+_RUN: list[str] = []  # by this process: after the first, params.yaml is as the one before left it
 
 
 def experiment(name: str, settings: Iterable[str], *targets: str) -> subprocess.CompletedProcess[str]:
-    """Run one `dvc exp run` from the committed params.yaml, which `-S` of the one before has changed."""
+    """Run one `dvc exp run` from the committed params.yaml, which `-S` of the one before has changed.
+
+    Raises
+    ------
+    GenreError
+        params.yaml was changed by someone else: it would be lost, and the run would not be of it.
+    """
+    if not _RUN and subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "params.yaml"], check=False).returncode:
+        raise GenreError("params.yaml is not as in the last commit: commit it, or give its changes as -S and `git restore params.yaml`")
+    _RUN.append(name)
     subprocess.run(["git", "restore", "--staged", "--worktree", "params.yaml"], check=True)
     command = ["dvc", "exp", "run", "-f", "-n", name, *targets]
     for setting in settings:

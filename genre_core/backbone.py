@@ -119,12 +119,12 @@ def log_mel(mel: np.ndarray) -> torch.Tensor:
     return torch.log10(1e4 * 10 ** (torch.from_numpy(mel) / 10) + 1)
 
 
-def level_changes_db(y: np.ndarray) -> float:
-    """How much the level of the bands that are heard changes over time: standard deviation in dB, bands weighted by their power.
+def level_changes_db(mel_db: np.ndarray) -> float:
+    """How much the level of the bands of `decibel` changes over time: standard deviation in dB, bands weighted by their power.
 
     About 0.3 for a steady tone, 5 to 11 for music.
     """
-    power = (10 ** log_mel(decibel(y)) - 1).clamp(min=1e-6)  # (T, 96)
+    power = (10 ** log_mel(mel_db) - 1).clamp(min=1e-6)  # (T, 96)
     weights = power.mean(0)
     return float(((10 * power.log10()).std(0, correction=0) * weights).sum() / weights.sum())
 

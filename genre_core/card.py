@@ -88,9 +88,9 @@ def card(
         for name, s in interventions["interventions"].items():
             lines.append(f"| {name} | {s['accuracy']:.3f} | {s['change']:+.3f} [{s['change_low']:+.3f}, {s['change_high']:+.3f}] |")
         fallen = ", ".join(interventions["falls"])
-        lines += ["", f"It falls under: {fallen}." if fallen else "It falls under none of them: every interval holds zero."]
+        lines += ["", f"It falls under: {fallen}." if fallen else "It falls under none of them: no interval lies below zero."]
     else:
-        lines.append("Not measured: the data set holds no audio.")
+        lines.append("Not measured: the data set holds no audio, or no test track is longer than a segment.")
     lines += ["", "## Audio from outside", ""]
     if external["clips"]:
         drop = "{accuracy_drop_from_test:+.3f} [{accuracy_drop_low:+.3f}, {accuracy_drop_high:+.3f}]".format(**external)

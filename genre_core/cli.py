@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genre_core import __version__
-from genre_core.errors import GenreError
+from genre_core.errors import GenreError, one_line
 
 if TYPE_CHECKING:
     pass
@@ -114,7 +114,7 @@ def parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--model", metavar="PATH|pretrained", help=_MODEL_HELP)
     serve.add_argument("--host", default="127.0.0.1", help="default: %(default)s, which other machines cannot reach")
-    serve.add_argument("--port", type=_positive, default=7860, help="default: %(default)s")
+    serve.add_argument("--port", type=_port, default=7860, help="default: %(default)s")
     completion = commands.add_parser(
         "completion",
         help="completion for a shell",
@@ -141,11 +141,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output left: `genre predict ... | head`
         sys.stderr.close()
         return 0
+    except OSError as error:  # a full disk, a folder that may not be written, a port that is taken
+        sys.stderr.write(f"error: {one_line(str(error))}\n")
+        return WRONG_INPUT
 
 
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if _positive(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: 1 to 65535")
     return int(text)
 
 

@@ -43,6 +43,8 @@ def audit(chosen: argparse.Namespace) -> int:
             print(f"{one_line(row.file)}: {one_line(row.problems)}")
     for artist in found.crossing_artists:
         print(f"artist {one_line(artist)} stands on two sides of the data set's own split")
+    if found.not_looked_at:
+        print(f"{found.not_looked_at} tracks are features made elsewhere: nothing was looked for in them")
     flawed = sum(bool(row.problems) for row in found.tracks)
     where = f"; report in {chosen.out / 'report.md'}" if chosen.out else ""
     print(
@@ -64,8 +66,8 @@ def explain(chosen: argparse.Namespace) -> int:
     model = predictor.model
     if chosen.genre and chosen.genre not in model.genres:
         raise GenreError(f"--genre {chosen.genre}: the model knows {', '.join(model.genres)}")
+    said = predictor.predict_file(chosen.file)
     audio = decode(chosen.file, sample_rate=predictor.sample_rate)
-    said = predictor.predict(audio.y, audio.sample_rate, name=chosen.file)
     samples = {rate: resample(audio.y, audio.sample_rate, rate) for rate in rates(model)}
     found = occlude(model.finer(), samples, said.starts_seconds.tolist(), chosen.genre or said.genre)
     if chosen.out:
@@ -93,11 +95,14 @@ def explain(chosen: argparse.Namespace) -> int:
 
 def _predictions(name: str) -> str:
     """A file of predictions, or that of a git revision, such as an experiment's name."""
+    import shutil
     import subprocess
     import tempfile
 
     if Path(name).exists() or name.endswith(".csv"):
         return name
+    if shutil.which("git") is None:
+        raise GenreError(f"{name}: no such file, and no git to look for a revision")
     listed = subprocess.run(["git", "for-each-ref", "--format=%(refname)", "refs/exps"], capture_output=True, text=True, check=False)
     experiments = [ref for ref in listed.stdout.split() if ref.rsplit("/", 1)[-1] == name]
     for revision in [name, *experiments]:
@@ -344,6 +349,9 @@ def export(chosen: argparse.Namespace) -> int:
     exporting.export(model, chosen.out, features=not chosen.without_features, int8=chosen.int8)
     checked = exporting.check(model, chosen.out, Path.cwd(), features=not chosen.without_features)
     said = {"file": str(chosen.out), "bytes": chosen.out.stat().st_size, **checked}
+    if not chosen.int8 and checked["largest_difference"] > exporting.TOLERANCE:
+        chosen.out.unlink()
+        raise GenreError(f"{chosen.out}: differs from torch by {checked['largest_difference']:.1e} of a probability; nothing is kept")
     if chosen.json:
         print(json.dumps(said, indent=2))
         return 0
@@ -351,6 +359,7 @@ def export(chosen: argparse.Namespace) -> int:
     print(
         f"against torch, on {said['on']}: largest difference of a probability {said['largest_difference']:.1e}, "
         f"{said['changed_answers']} of {said['tracks']} answers change"
+        + (f", accuracy {said['accuracy']:.3f} (torch {said['accuracy_torch']:.3f})" if said["accuracy"] is not None else "")
     )
     return 0
 
@@ -398,6 +407,7 @@ def serve(chosen: argparse.Namespace) -> int:
     except ImportError as error:
         raise GenreError(f"package {error.name} is missing: pip install '.[app]'") from None
     name, predictor = _predictor(chosen.model)
+    print(f"http://{chosen.host}:{chosen.port}  (Ctrl-C ends it)", flush=True)
     serving.serve(predictor, name, _introduction(name, predictor), host=chosen.host, port=chosen.port)
     return 0
 

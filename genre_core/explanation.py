@@ -1,6 +1,7 @@
 """What a model listens to: the bands and moments of a file that carried its decision, by occlusion.
 
-A band is taken away from the log-mel spectrogram by setting each of its bins to its own mean over time, and the file judged anew
+A band is taken away from the log-mel spectrogram, and the file judged anew: its bins are set to what the network's normalisation makes
+ordinary (the data set's mean, the track's own, or the mean of all bins), for the tagger musicnn to silence
 (occlusion: M. D. Zeiler and R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014; of spectrograms:
 S. Mishra, B. L. Sturm and S. Dixon, "Local interpretable model-agnostic explanations for music content analysis", ISMIR 2017).
 """
@@ -12,10 +13,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from tqdm import tqdm
 
 from genre_core import backbone
-from genre_core.features import FeatureSpec, dct_basis, mel_and_mfcc, mel_band_hz
-from genre_core.inference import Model
+from genre_core.features import FLOOR_POWER, FeatureSpec, dct_basis, mel_and_mfcc, mel_band_hz
+from genre_core.inference import Ensemble, Model
 from genre_core.store import Kind, rounded
 
 
@@ -75,17 +77,22 @@ def explain(model: Model, samples: dict[int, np.ndarray], starts_seconds: Sequen
     edges_hz = np.array([spec.fmin_hz, *((centres[e - 1] + centres[e]) / 2 for e in edges[1:-1]), spec.fmax_hz])
     number = model.genres.index(genre)
 
+    filling = _filling(model, mel)
+
     def judged(low_hz: float, high_hz: float) -> np.ndarray:
         features: dict[Kind, np.ndarray] = {}
         if kinds - {"musicnn"}:
-            heard = _without(mel, model.spec, low_hz, high_hz)
-            features |= {"mel": rounded(heard), "mfcc": heard @ dct_basis(model.spec.n_mels, model.spec.n_mfcc)}
+            heard = _without(mel, model.spec, low_hz, high_hz, filling)
+            even = _without(mel, model.spec, low_hz, high_hz, np.full(model.spec.n_mels, mel.mean()))
+            features |= {"mel": rounded(heard), "mfcc": even @ dct_basis(model.spec.n_mels, model.spec.n_mfcc)}
         if of_backbone is not None:
-            features["musicnn"] = rounded(backbone.embed_decibel(_without(of_backbone, backbone.SPEC, low_hz, high_hz)))
+            silent = np.full(backbone.SPEC.n_mels, 10 * np.log10(FLOOR_POWER))
+            features["musicnn"] = rounded(backbone.embed_decibel(_without(of_backbone, backbone.SPEC, low_hz, high_hz, silent)))
         return model.probabilities(model.score(features, starts_seconds))[:, number]
 
     whole = judged(0.0, 0.0)
-    carried = np.array([whole - judged(low, high) for low, high in pairwise(edges_hz)])
+    edges_of_bands = tqdm(list(pairwise(edges_hz)), desc="explain", unit="band", leave=False, disable=None)
+    carried = np.array([whole - judged(low, high) for low, high in edges_of_bands])
     return Explanation(genre, np.array(starts_seconds), whole, edges_hz, carried, mel, spec)
 
 
@@ -95,9 +102,19 @@ def rates(model: Model) -> set[int]:
     return ({backbone.SPEC.sample_rate} if "musicnn" in kinds else set()) | ({model.spec.sample_rate} if kinds - {"musicnn"} else set())
 
 
-def _without(mel: np.ndarray, spec: FeatureSpec, low_hz: float, high_hz: float) -> np.ndarray:
+def _filling(model: Model, mel: np.ndarray) -> np.ndarray:
+    """What stands in each bin of a band that is taken away: what the network's normalisation makes ordinary."""
+    for member in model.members if isinstance(model, Ensemble) else [model]:
+        if member.kind == "mel" and member.normalisation.kind == "dataset":
+            return member.normalisation.mean.numpy()
+        if member.kind == "mel" and member.normalisation.kind == "track":
+            return mel.mean(axis=0)
+    return np.full(mel.shape[1], mel.mean())
+
+
+def _without(mel: np.ndarray, spec: FeatureSpec, low_hz: float, high_hz: float, filling: np.ndarray) -> np.ndarray:
     centres = mel_band_hz(spec)
     gone = (centres >= low_hz) & (centres < high_hz)
     heard = mel.copy()
-    heard[:, gone] = heard[:, gone].mean(axis=0)
+    heard[:, gone] = filling[gone]
     return np.asarray(heard, np.float32)

@@ -67,9 +67,14 @@ def fingerprint(y: np.ndarray, sample_rate: int) -> Fingerprint:
     samples = torch.from_numpy(np.ascontiguousarray(resample(y, sample_rate, SAMPLE_RATE)))
     if len(samples) < _N_FFT + HOP_SAMPLES:
         return Fingerprint(np.zeros(0, np.uint32), np.zeros(0, bool))
-    power = torch.stft(samples, _N_FFT, HOP_SAMPLES, window=torch.hann_window(_N_FFT), center=False, return_complex=True).abs().square()
+    frames = samples.unfold(0, _N_FFT, HOP_SAMPLES)  # (frames, n_fft), a view
+    window = torch.hann_window(_N_FFT)
     edges = np.round(_BANDS_HZ * _N_FFT / SAMPLE_RATE).astype(int)
-    bands = torch.stack([power[low:high].sum(0) for low, high in pairwise(edges)])  # (33, frames)
+    parts = []
+    for some in frames.split(512):  # bounded memory, whatever the length
+        power = torch.fft.rfft(some * window).abs().square()
+        parts.append(torch.stack([power[:, low:high].sum(1) for low, high in pairwise(edges)]))
+    bands = torch.cat(parts, 1)  # (33, frames)
     level = 10 * torch.log10(bands + 1e-10)
     slope = level[:-1] - level[1:]  # (32, frames)
     bits = (slope[:, 1:] > slope[:, :-1]).numpy()

@@ -125,15 +125,19 @@ def build(
     raw, out = Path(raw), Path(out)
     catalogue = read_catalogue(raw)
     twins = _twins(catalogue, pairs) if copies != "keep" else []
-    surplus = {later: first for first, later in twins} if copies == "exclude" else {}
+    copies_of: dict[str, set[str]] = {}
+    for first, later in twins if copies == "exclude" else []:
+        copies_of.setdefault(first, set()).add(later)
+        copies_of.setdefault(later, set()).add(first)
     usable: list[Track] = []
     indexed: list[IndexedTrack] = []
     rejected: list[tuple[Track, str]] = []
     check = partial(_check, raw=raw, seconds=seconds, silence_dbfs=silence_dbfs)
     results = map_tracks(check, catalogue, workers=workers, preload=("genre_core.index",))
     for track, result in tqdm(zip(catalogue, results, strict=True), total=len(catalogue), desc="segment", unit="track", disable=None):
-        if track.track in surplus:
-            rejected.append((track, f"a copy of {surplus[track.track]}"))
+        kept = [t.track for t in usable if t.track in copies_of.get(track.track, ())]
+        if isinstance(result, IndexedTrack) and kept:
+            rejected.append((track, f"a copy of {kept[0]}"))
         elif isinstance(result, IndexedTrack):
             usable.append(track)
             indexed.append(result)

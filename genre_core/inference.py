@@ -401,6 +401,24 @@ class Prediction:
     timeline: np.ndarray
 
 
+def is_sure(model: Model, mean: np.ndarray, embeddings: np.ndarray | None, mel_db: np.ndarray | None) -> bool:
+    """Whether an answer is one.
+
+    Parameters
+    ----------
+    model : GenreModel or Ensemble
+    mean : np.ndarray [shape=(genres,)]
+        Calibrated probabilities.
+    embeddings, mel_db : np.ndarray, of models that read embeddings
+        Shape ``(patches, 1756)``, and what `backbone.decibel` gave for the same audio.
+    """
+    if mean.max() < model.info.get("not_sure_below", NOT_SURE_BELOW):
+        return False
+    if isinstance(model, GenreModel) and model.familiarity and embeddings is not None and mel_db is not None:
+        return backbone.level_changes_db(mel_db) >= STEADY_DB and model.familiarity.distance(embeddings) <= model.familiarity.limit
+    return True
+
+
 class Predictor:
     """Genre probabilities of files and arrays.
 
@@ -468,10 +486,8 @@ class Predictor:
         mean = windows.mean(axis=0)
         order = np.argsort(-mean, kind="stable")
         probabilities = {self.model.genres[i]: float(mean[i]) for i in order}
-        sure = not silent and bool(mean.max() >= self.model.info.get("not_sure_below", NOT_SURE_BELOW))
-        if isinstance(self.model, GenreModel) and self.model.familiarity:
-            steady = backbone.level_changes_db(resample(y, sample_rate, backbone.SPEC.sample_rate)) < STEADY_DB
-            sure = sure and not steady and self.model.familiarity.distance(features["musicnn"]) <= self.model.familiarity.limit
+        heard = backbone.decibel(resample(y, sample_rate, backbone.SPEC.sample_rate)) if "musicnn" in features else None
+        sure = not silent and is_sure(self.model, mean, features.get("musicnn"), heard)
         finer = self.model.finer()
         if finer is not self.model:
             starts = window_starts(seconds, finer.segment_seconds, finer.hop_seconds) or [0.0]

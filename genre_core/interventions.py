@@ -16,13 +16,14 @@ import soundfile
 from scipy import signal
 from tqdm import tqdm
 
-from genre_core.audio import decode
+from genre_core.audio import decode, resample
 from genre_core.augmentation import Copy, transform
 from genre_core.comparison import artist_interval
 from genre_core.inference import Predictor
 from genre_core.parallel import map_tracks
 
 MP3_KBPS = 64
+MP3_RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # Hz, of MPEG-1 and MPEG-2
 
 
 def filtered(y: np.ndarray, sample_rate: int, *, hz: float, kind: str) -> np.ndarray:
@@ -34,6 +35,8 @@ def filtered(y: np.ndarray, sample_rate: int, *, hz: float, kind: str) -> np.nda
 
 def mp3(y: np.ndarray, sample_rate: int) -> np.ndarray:
     """There and back through an mp3 of a constant 64 kb/s, by libsndfile (LAME)."""
+    if sample_rate not in MP3_RATES:
+        return resample(mp3(resample(y, sample_rate, 44_100), 44_100), 44_100, sample_rate)
     slowest, fastest = (32, 320) if sample_rate >= 32000 else (8, 160)  # kb/s of the format, on which libsndfile's scale from 0 to 1 lies
     level = (fastest - MP3_KBPS) / (fastest - slowest)
     file = io.BytesIO()
@@ -109,11 +112,18 @@ def measure(
     samples, seed : int
         Of the bootstrap.
     workers : int >= 0
+
+    Returns
+    -------
+    list of Outcome
+        One an intervention; none where every file is too short.
     """
     work = partial(_judge, model=model)
     results = map_tracks(work, files, workers=workers, preload=(__name__,))
     said = list(tqdm(results, total=len(files), desc="interventions", unit="track", disable=None))
     kept = [i for i, answers in enumerate(said) if answers]
+    if not kept:
+        return []
     _, artist_of = np.unique([artists[i] for i in kept], return_inverse=True)
     answers = np.array([said[i] for i in kept])  # (tracks, interventions)
     right = answers == np.array([genres[i] for i in kept])[:, None]

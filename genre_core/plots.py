@@ -23,6 +23,7 @@ def _figure(rows: int, columns: int, width: float, height: float) -> tuple[Figur
     import matplotlib
 
     matplotlib.use("Agg")
+    matplotlib.rcParams["text.parse_math"] = False  # a name with two dollar signs is no formula
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained")

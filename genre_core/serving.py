@@ -86,7 +86,9 @@ def application(predictor: Predictor, model_name: str, introduction: str, limits
 
     @app.post("/api/predict")
     async def predict(request: Request, name: str = "upload") -> JSONResponse:
-        with tempfile.NamedTemporaryFile(dir=_TEMPORARY, suffix=Path(name).suffix[:8]) as file:
+        ending = name.rpartition(".")[2][:8]
+        suffix = f".{ending}" if ending.isascii() and ending.isalnum() else ""
+        with tempfile.NamedTemporaryFile(dir=_TEMPORARY, suffix=suffix) as file:
             size = 0
             async for block in request.stream():
                 size += len(block)

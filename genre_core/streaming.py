@@ -12,7 +12,7 @@ from genre_core import backbone
 from genre_core.audio import peak
 from genre_core.features import FeatureSpec, dct_basis, whole_frames
 from genre_core.index import window_starts
-from genre_core.inference import NOT_SURE_BELOW, SILENCE_DBFS, Model
+from genre_core.inference import SILENCE_DBFS, Model, is_sure
 from genre_core.store import Kind, rounded
 
 CONTEXT_SECONDS = 15.0  # what an answer is of; a shorter one follows changes faster, and is surer of less
@@ -147,7 +147,7 @@ class Listener:
         self._spent += done - began
         return Heard(
             {self.model.genres[i]: float(mean[i]) for i in order},
-            loud and bool(mean.max() >= self.model.info.get("not_sure_below", NOT_SURE_BELOW)),
+            loud and is_sure(self.model, mean, features.get("musicnn"), self._mel.get("musicnn")),
             self.seconds,
             1000 * (done - self._pushed_at),
             self._spent / self.seconds,

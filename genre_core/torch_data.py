@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import cast
 
@@ -67,6 +68,7 @@ class WindowDataset(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
             self.spec = store.spec
         self._first = [lie.first_frame(window.start_seconds) for window in windows]
         self._store: FeatureStore | None = None
+        self._opened_by = 0
 
     def __len__(self) -> int:
         return len(self.tracks)
@@ -74,15 +76,16 @@ class WindowDataset(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
     def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
         track = self._track(self.tracks[number])
         first = max(0, min(self._first[number], len(track) - self.frames))
-        return torch.from_numpy(track[first : first + self.frames].astype(np.float32)), int(self.labels[number])
+        rows = np.minimum(np.arange(first, first + self.frames), len(track) - 1)  # resampling may round a track down by a frame
+        return torch.from_numpy(track[rows].astype(np.float32)), int(self.labels[number])
 
     def track_mean(self, number: int) -> torch.Tensor:
         """Mean over time of the track of window `number`, shape ``(n_bins,)``: what ``features.normalise: track`` takes away."""
         return torch.from_numpy(self._track(self.tracks[number]).astype(np.float32).mean(0))
 
     def _track(self, track: str) -> np.ndarray:
-        if self._store is None:
-            self._store = FeatureStore(self.path)
+        if self._store is None or self._opened_by != os.getpid():  # a forked worker must not share its parent's file position
+            self._store, self._opened_by = FeatureStore(self.path), os.getpid()
         return self._store.read(self.kind, track)
 
     def __getstate__(self) -> dict[str, object]:

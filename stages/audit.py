@@ -14,6 +14,8 @@ def main() -> str:
     audit.write(found, AUDIT, title=params.dataset.name)
     said = found.summary()
     problems = sum(said["problems"].values())
+    if said["not_looked_at"]:
+        return f"audit: {said['not_looked_at']} of {said['tracks']} tracks are features made elsewhere: nothing was looked for in them"
     return f"audit: {said['tracks']} tracks: {problems} problems of files, {said['pairs']} pairs of copies; in {AUDIT / 'report.md'}"
 
 

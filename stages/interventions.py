@@ -32,7 +32,9 @@ def main() -> str:
     shown = {outcome.intervention: {key: getattr(outcome, key) for key in kept} for outcome in found}
     write_json(OUT / "metrics.json", {"tracks": found[0].tracks if found else 0, "falls": falls, "interventions": shown})
     if not found:
-        return "interventions: skipped, as the data set is features and no audio"
+        return (
+            f"interventions: skipped: {'the data set is features, no audio' if not rows else 'every test track is too short when faster'}"
+        )
     worst = min(found, key=lambda outcome: outcome.change)
     told = f"FALLS under {', '.join(falls)}" if falls else "holds: no interval lies below zero"
     change = f"{worst.change:+.3f} [{worst.change_low:+.3f}, {worst.change_high:+.3f}]"

@@ -135,6 +135,52 @@ def test_a_clean_folder_exits_with_0_and_no_folder_with_2(tmp_path, music):
     assert "none" in done.stderr
 
 
+def test_headers_written_before_the_length_was_known_promise_nothing(tmp_path, write_tone):
+    data = bytearray(write_tone("a.wav", seconds=3).read_bytes())
+    data[40:44] = b"\xff\xff\xff\xff"
+    (tmp_path / "a.wav").write_bytes(data)
+    row = audit.audit(tmp_path, [Track("a", "a.wav", "tone")], workers=1).tracks[0]
+    assert "truncated" not in row.problems
+
+
+def test_one_clipped_channel_is_found_and_a_loud_tone_is_not(tmp_path, rng):
+    left, right = np.clip(rng.normal(0, 0.6, (2, 4 * RATE)), [[-0.7], [-9]], [[0.7], [9]])
+    soundfile.write(tmp_path / "a.wav", np.stack([left, 0.1 * right], 1), RATE)
+    soundfile.write(tmp_path / "b.wav", 0.5 * np.sin(2 * np.pi * 100 * np.arange(4 * RATE) / RATE), RATE)
+    rows = audit.audit(tmp_path, [Track("a", "a.wav", "x"), Track("b", "b.wav", "x")], workers=1).tracks
+    assert ["clipped" in row.problems for row in rows] == [True, False]
+
+
+def test_features_made_elsewhere_are_said_to_be_unseen(tmp_path):
+    found = audit.audit(tmp_path, [Track("a", "mel/0.npy", "x")], workers=1)
+    assert found.summary()["not_looked_at"] == 1
+    assert "nothing was looked for in them" in audit.report(found, "a")
+
+
+def test_of_two_copies_the_one_that_can_be_used_stays(tmp_path, rng):
+    """An excerpt that is too short for a segment does not take its original away."""
+    tracks = []
+    y = rng.normal(0, 0.1, 6 * RATE)
+    for genre in ("pop", "rock"):
+        for i in range(4):
+            sound = {("pop", 0): y[: 2 * RATE], ("pop", 1): y}.get((genre, i), rng.normal(0, 0.1, 6 * RATE))
+            write(tmp_path / f"{genre}/{i}.wav", sound, RATE)
+            tracks.append(Track(f"{genre}/{i}", f"{genre}/{i}.wav", genre))
+    write_catalogue(tmp_path, tracks)
+    options = {
+        "protocol": "track",
+        "folds": 3,
+        "fold": 0,
+        "seed": 0,
+        "seconds": 3.0,
+        "hop_seconds": 3.0,
+        "silence_dbfs": -60.0,
+        "workers": 1,
+    }
+    index.build(tmp_path, tmp_path / "i", copies="exclude", pairs=[("pop/0.wav", "pop/1.wav")], **options)
+    assert [row["reason"][:9] for row in read_csv(tmp_path / "i/rejected.csv")] == ["too short"]
+
+
 def test_a_file_shorter_than_nearly_all_others_is_called_truncated(tmp_path, rng):
     tracks = []
     for i in range(20):

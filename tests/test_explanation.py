@@ -59,6 +59,37 @@ def test_the_one_band_that_counts_is_named(rng, bins, band):
     assert found.carried.shape == (8, 3)
 
 
+def test_a_band_that_counts_by_its_level_is_named_too(rng):
+    y = rng.normal(0, 0.1, 4 * 22050).astype(np.float32)
+    model = model_of(slice(64, 80), Level)
+    model.normalisation = Normalisation("dataset", torch.full((128,), -70.0), torch.ones(128))  # in the data set the band is silent
+    model.network.forward = lambda windows: Level.forward(model.network, windows - 70)
+    falls = [fall for _, fall in explain(model, {22050: y}, [0.0, 1.0], "loud").bands]
+    assert int(np.argmax(falls)) == 4
+    assert falls[4] > 0.5
+
+
+def test_a_track_as_short_as_a_segment_has_no_interventions(tmp_path, rng, monkeypatch):
+    soundfile.write(tmp_path / "a.wav", rng.normal(0, 0.1, 22050), 22050)
+    monkeypatch.setattr(interventions, "_predictor", lambda model: Predictor(model_of(slice(0, 9))))
+    assert interventions.measure(tmp_path, [tmp_path / "a.wav"], ["loud"], ["a"], samples=100, seed=0, workers=1) == []
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 20000, 22050, 44100])
+def test_an_mp3_at_any_rate_is_the_same_music(rng, rate):
+    y = (0.3 * np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate)).astype(np.float32)
+    heard = interventions.mp3(y, rate)
+    assert len(heard) == pytest.approx(len(y), rel=0.05)
+    spectrum = np.abs(np.fft.rfft(heard[rate // 2 : rate // 2 + rate]))
+    assert int(spectrum.argmax()) == pytest.approx(440, abs=2)
+
+
+def test_a_name_with_dollar_signs_is_no_formula(tmp_path, rng):
+    found = explain(model_of(slice(64, 80)), {22050: pulsing(rng)}, [0.0, 1.0, 2.0], "loud")
+    plots.explanation(tmp_path / "a.png", found, segment_seconds=1.0, title="A$^$B R$B_$x^")
+    assert (tmp_path / "a.png").exists()
+
+
 def test_the_moment_that_counts_is_seen(rng):
     y = rng.normal(0, 0.1, 6 * 22050).astype(np.float32)
     y[: 3 * 22050] = pulsing(rng, 3)  # only the first half changes its level

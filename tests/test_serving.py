@@ -95,6 +95,12 @@ def test_a_wrong_upload_gets_one_clear_message_and_leaves_nothing(served, tmp_pa
     assert sorted(Path(serving._TEMPORARY).rglob("*.mp3")) == before
 
 
+def test_odd_names_are_names(served, tmp_path):
+    data = wav(tmp_path / "a.wav", music(6)).read_bytes()
+    for name in ("a.\0", "no ending", "a" * 300 + ".wav", "../../x.wav", "ü$x$.wav"):
+        assert post(served, data, name)[0] == 200
+
+
 def test_slow_decoding_is_given_up(tmp_path):
     file = wav(tmp_path / "a.wav", music(5))
     with pytest.raises(serving.AudioError, match=r"^song: decoding took longer than 1e-09 s"):

@@ -66,6 +66,13 @@ def test_the_answer_forgets_what_is_past_and_silence_is_no_answer(rng):
     assert not listener.now().sure
 
 
+@pytest.mark.parametrize("hz", [200, 1000])
+def test_a_steady_tone_is_no_music_live_either(hz):
+    listener = streaming.Listener(Predictor("pretrained").model, 16000)
+    listener.push((0.3 * np.sin(2 * np.pi * hz * np.arange(12 * 16000) / 16000)).astype(np.float32))
+    assert not listener.now().sure
+
+
 def listen(tmp_path, data, *options):
     return subprocess.run(
         [sys.executable, "-m", "genre_core.cli", "listen", "--stdin", "--model", "pretrained", "--rate", "16000", *options],

@@ -98,10 +98,11 @@ def test_the_store_as_a_torch_data_set(project):
         genre_core.load_features(project, kind="musicnn")
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_loader_with_workers_gives_the_same_windows(project, workers):
+@pytest.mark.parametrize("method", [None, "spawn", "fork"])
+def test_a_loader_with_workers_gives_the_same_windows(project, method):
     train = genre_core.load_features(project)
-    loader = torch.utils.data.DataLoader(train, batch_size=8, num_workers=workers, multiprocessing_context="spawn" if workers else None)
+    assert len(train[0]) == 2  # the file is open here before any worker begins
+    loader = torch.utils.data.DataLoader(train, batch_size=8, num_workers=2 if method else 0, multiprocessing_context=method)
     windows, genres = zip(*loader, strict=True)
     assert torch.equal(torch.cat(genres), torch.from_numpy(train.labels))
     assert torch.equal(torch.cat(windows)[5], train[5][0])

@@ -60,16 +60,11 @@ class Network(ClosedForm):
         x = self.scale(mfcc_statistics(windows.float()))
         kernel = torch.exp(-self.gamma * torch.cdist(x, self.vectors).square())  # (B, vectors)
         decisions = kernel @ self.weights + self.intercepts  # (B, pairs): above 0 for the pair's first genre
-        votes, margins = torch.zeros(len(x), self.genres), torch.zeros(len(x), self.genres)
-        pair = 0
-        for i in range(self.genres):
-            for j in range(i + 1, self.genres):
-                first = decisions[:, pair]
-                votes[:, i] += first > 0
-                votes[:, j] += first <= 0
-                margins[:, i] += first
-                margins[:, j] -= first
-                pair += 1
+        first, second = torch.triu_indices(self.genres, self.genres, 1)  # of each pair
+        one_hot = torch.eye(self.genres)
+        wins = (decisions > 0).float()
+        votes = wins @ one_hot[first] + (1 - wins) @ one_hot[second]
+        margins = decisions @ (one_hot[first] - one_hot[second])
         return votes + margins / (3 * (margins.abs() + 1))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
