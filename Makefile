@@ -40,7 +40,7 @@ leak: $(READY) ## train the same network under leaky and honest splits of the de
 cv: $(READY) ## cross-validate over all folds of the artist protocol, several seeds: docs/cv.json and docs/cv.png (SETTINGS='train.epochs=20 ...')
 	python -m benchmarks.cv $(foreach s,$(SETTINGS),-S $(s))
 
-search: $(READY) ## queue a sweep of parameters (SPACE=presets/search.txt), run it and print the ranked table
+search: $(READY) ## queue a sweep of parameters (SPACE=benchmarks/search.txt), run it and print the ranked table
 	python -m benchmarks.search $(SPACE)
 
 card: $(READY) ## write MODEL_CARD.md from the model's metadata and metrics

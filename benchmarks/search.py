@@ -1,6 +1,6 @@
 """A sweep over parameters: queue every combination as a `dvc exp`, run them, and print the table ranked by the validation score.
 
-    python -m benchmarks.search                      # presets/search.txt
+    python -m benchmarks.search                      # benchmarks/search.txt
     python -m benchmarks.search mine.txt --jobs 2 -S dataset.name=folder -S dataset.folder.path=/path/to/music
 
 A line of the file is a parameter and its values. Validation tracks rank; the test is not looked at: evaluate the winner alone,
@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from genre_core.errors import GenreError
 
-SPACE = Path("presets/search.txt")
+SPACE = Path("benchmarks/search.txt")
 SCORES = ("valid_macro_f1", "valid_accuracy", "valid_loss", "best_epoch")
 
 

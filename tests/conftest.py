@@ -88,6 +88,8 @@ SMALL = {
     "dataset__demo__tracks_per_artist": 1,
     "dataset__demo__seconds": 6.0,
     "segment__folds": 3,
+    "segment__seconds": 3.0,
+    "segment__hop_seconds": 1.5,
     "train__epochs": 2,
     "train__windows_per_epoch": 64,
     "train__batch_size": 16,

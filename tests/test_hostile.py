@@ -130,7 +130,7 @@ def test_every_stage_takes_what_is_good_and_names_the_rest(zoo, project, tmp_pat
     target.mkdir()
     params = (project / "params.yaml").read_text().replace("name: demo", "name: folder").replace("data/my_music", str(zoo))
     (target / "params.yaml").write_text(params)
-    for stage in ("download", "segment", "extract", "embed", "augment", "train", "evaluate"):
+    for stage in ("download", "audit", "segment", "extract", "embed", "augment", "train", "evaluate"):
         done = run(sys.executable, "-m", f"stages.{stage}", cwd=target, PYTHONPATH=str(ROOT))
         assert "Traceback" not in done.stderr
     with (target / "data/index/rejected.csv").open(newline="") as file:

@@ -95,7 +95,7 @@ def test_through_the_pipeline(own, tmp_path, rng):
         train__weight_averaging=0.5,
     )
     done = run("dvc", "repro", cwd=own)
-    assert ran(done)[:3] == ["download", "segment", "extract"]
+    assert ran(done)[:3] == ["download", "audit", "segment"]
     assert "no copies: the data set holds features" in done.stdout
     test = metrics(own, "test")
     assert (test["data_set"], test["scored_on"], test["tracks"]) == ("features made elsewhere (24 tracks)", NO_TEST, 8)
