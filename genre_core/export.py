@@ -32,9 +32,11 @@ class FromSamples(nn.Module):
     Parameters
     ----------
     model : GenreModel
+    compact : bool
+        Filters in 16 bits: half a megabyte less, and up to 2e-4 of a probability.
     """
 
-    def __init__(self, model: GenreModel) -> None:
+    def __init__(self, model: GenreModel, *, compact: bool) -> None:
         super().__init__()
         spec = heard_by(model)
         self.backbone = backbone.load() if model.kind == "musicnn" else nn.Identity()
@@ -47,7 +49,7 @@ class FromSamples(nn.Module):
         self.mean: torch.Tensor
         self.deviation: torch.Tensor
         self.register_buffer("window", torch.hann_window(spec.n_fft, periodic=True))
-        self.register_buffer("filters", mel_filters(spec).T.half())  # half: a quarter of the file's bytes would be these
+        self.register_buffer("filters", mel_filters(spec).T.half() if compact else mel_filters(spec).T)
         self.register_buffer("dct", torch.from_numpy(dct_basis(spec.n_mels, spec.n_mfcc)))
         self.register_buffer("mean", model.normalisation.mean)
         self.register_buffer("deviation", model.normalisation.deviation)
@@ -128,7 +130,7 @@ def export(model: GenreModel, path: str | Path, *, features: bool = True, int8: 
     features : bool
         Included: ``samples`` (n,), float32, to ``probabilities`` (genres,). Else ``windows`` (B, T, n_bins), normalised, to ``logits``.
     int8 : bool
-        Weights of convolutions and linear layers in 8 bits.
+        Weights of convolutions and linear layers in 8 bits, mel filters in 16.
 
     Returns
     -------
@@ -153,7 +155,7 @@ def export(model: GenreModel, path: str | Path, *, features: bool = True, int8: 
     }
     example: torch.Tensor
     if features:
-        module: nn.Module = FromSamples(model).eval()
+        module: nn.Module = FromSamples(model, compact=int8).eval()
         example = torch.randn(round((model.segment_seconds + 2 * model.hop_seconds) * spec.sample_rate))
         names, axes = (["samples"], ["probabilities"]), {"samples": {0: "n"}}
     else:
