@@ -126,7 +126,7 @@ def test_the_readme_shows_the_committed_scores():
     track = json.loads((ROOT / "metrics/test/metrics.json").read_text())["track"]
     readme = (ROOT / "README.md").read_text()
     for name, words in (("accuracy", "accuracy "), ("macro_f1", "macro-F1 ")):
-        assert f"{words} {track[name]:.3f}  [{track[f'{name}_low']:.3f}, {track[f'{name}_high']:.3f}]" in readme
+        assert f"{words} {track[name]:.3f} [{track[f'{name}_low']:.3f}, {track[f'{name}_high']:.3f}]" in readme
 
 
 def test_the_readme_draws_the_graph_of_dvc_yaml():
