@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,14 @@ from genre_core.errors import GenreError
 from genre_core.files import read_csv, read_json
 
 _RUN: list[str] = []  # by this process: after the first, params.yaml is as the one before left it
+
+
+def command(main: Callable[[], None]) -> None:
+    """Run a benchmark, or end with its one clear error."""
+    try:
+        main()
+    except GenreError as error:
+        sys.exit(f"error: {error}")
 
 
 def experiment(name: str, settings: Iterable[str], *targets: str) -> subprocess.CompletedProcess[str]:
@@ -38,7 +47,7 @@ def judged(runs: Sequence[tuple[str, Sequence[str]]]) -> dict[str, Any]:
 
     Raises
     ------
-    RuntimeError
+    GenreError
         A run failed; with what it said.
     """
     right: dict[tuple[str, str], list[bool]] = {}
@@ -47,7 +56,7 @@ def judged(runs: Sequence[tuple[str, Sequence[str]]]) -> dict[str, Any]:
     for name, settings in runs:
         done = experiment(name, settings, "evaluate")
         if done.returncode:
-            raise RuntimeError(f"{name}: {done.stderr.strip() or done.stdout.strip()}")
+            raise GenreError(f"{name}: {done.stderr.strip() or done.stdout.strip()}")
         metrics = read_json("metrics/test/metrics.json")
         for found in read_csv("metrics/test/predictions.csv", strip=False):
             right.setdefault((found["artist"], found["track"]), []).append(found["true"] == found["predicted"])

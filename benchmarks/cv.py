@@ -10,7 +10,6 @@ It starts from the committed params.yaml, and leaves the last run's changes ther
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks import experiment
+from benchmarks import command, experiment
 from genre_core import config, evaluation, plots
 from genre_core.comparison import artist_interval
 from genre_core.errors import GenreError
@@ -88,7 +87,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except GenreError as error:
-        sys.exit(f"error: {error}")
+    command(main)

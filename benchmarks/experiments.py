@@ -16,7 +16,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks import judged
+from benchmarks import command, judged
+from genre_core.evaluation import interval
 from genre_core.files import atomic, write_json
 
 SEEDS = (1, 2, 3)
@@ -71,7 +72,7 @@ def page(results: dict[str, dict[str, Any]]) -> str:
         r = results[row]
         settings = ", ".join(f"`{s}`" for s in r["settings"]) or "those of params.yaml"
         each = ", ".join(f"{a:.3f}" for a in r["accuracies"])
-        return f"| `{row}` | {settings} | {r['parameters']:,} | {r['mean']:.3f} [{r['low']:.3f}, {r['high']:.3f}] | {each} |"
+        return f"| `{row}` | {settings} | {r['parameters']:,} | {interval(r['mean'], r['low'], r['high'])} | {each} |"
 
     ranked = sorted((row for row in RECIPE if row in results), key=lambda row: -results[row]["mean"])
     return "\n".join(
@@ -114,4 +115,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -16,8 +16,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks import judged
-from genre_core import plots
+from benchmarks import command, judged
+from genre_core import evaluation, plots
 from genre_core.files import atomic, read_json, write_json
 
 SEEDS = (1, 2, 3)
@@ -87,11 +87,11 @@ def page(results: dict[str, dict[str, Any]]) -> str:
         lines += ["| protocol | " + " | ".join(LABELS.values()) + " | crossing |", "|---|---|---|---|"]
         for protocol in PROTOCOLS:
             rows = [results.get(f"{data}-{normalise}-{protocol}") for normalise in LABELS]
-            cells = [f"{r['mean']:.3f} [{r['low']:.3f}, {r['high']:.3f}]" if r else "-" for r in rows]
+            cells = [evaluation.interval(r["mean"], r["low"], r["high"]) if r else "-" for r in rows]
             leaky = next((("leaky" if r["leaky"] else "nothing") for r in rows if r), "-")
             lines.append(f"| `{protocol}` | " + " | ".join(cells) + f" | {leaky} |")
     return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -21,6 +21,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from benchmarks import command
+from genre_core import revisions
 from genre_core.errors import GenreError
 
 SPACE = Path("benchmarks/search.txt")
@@ -77,13 +79,8 @@ def table(settings: dict[str, list[str]]) -> str:
 
 
 def _metrics(name: str) -> dict[str, float] | None:
-    refs = subprocess.run(["git", "for-each-ref", "--format=%(refname)", "refs/exps"], capture_output=True, text=True, check=True)
-    for ref in refs.stdout.split():
-        if ref.rsplit("/", 1)[-1] == name:
-            shown = subprocess.run(["git", "show", f"{ref}:metrics/train/metrics.json"], capture_output=True, check=False)
-            if shown.returncode == 0:
-                return dict(json.loads(shown.stdout))
-    return None
+    shown = revisions.show(name, "metrics/train/metrics.json")
+    return None if shown is None else dict(json.loads(shown))
 
 
 def _dvc(*arguments: str) -> str:
@@ -112,7 +109,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except GenreError as error:
-        sys.exit(f"error: {error}")
+    command(main)

@@ -26,6 +26,7 @@ AUDIO_SUFFIXES = frozenset(
         *("wv", "ape", "tta", "mpc", "spx", "dsf", "amr", "3gp"),
     )
 )
+SILENCE_DBFS = -60.0  # what never rises above it is silence
 MAX_SECONDS = 3 * 3600.0  # a longer file is no track; a wrong header must not fill the memory
 _MAX_SAMPLES = 3 * 3600 * 48_000  # whatever rate the header claims: 2 GB
 _BLOCK_FRAMES = 1 << 20

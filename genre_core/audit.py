@@ -22,13 +22,12 @@ import torch
 from tqdm import tqdm
 
 from genre_core import fingerprint, splits
-from genre_core.audio import decode
+from genre_core.audio import SILENCE_DBFS, decode
 from genre_core.datasets import Track
 from genre_core.errors import AudioError
 from genre_core.files import atomic, read_csv, write_csv, write_json
 from genre_core.parallel import map_tracks
 
-SILENCE_DBFS = -60.0
 NARROW_HZ = 7000.0  # content that ends below: telephone, AM, a low sampling rate made higher
 _FLOOR_DB = -110.0  # of a spectral line, dB re full scale: below is the noise of 16 bits
 _N_FFT = 2048

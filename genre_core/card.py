@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genre_core.evaluation import with_interval
+from genre_core.evaluation import interval, with_interval
 from genre_core.inference import Model
 
 LICENCES = {
@@ -86,14 +86,15 @@ def card(
     if interventions["interventions"]:
         lines += [f"{interventions['tracks']} test tracks.", "", "| change | accuracy | difference [95 %] |", "|---|---|---|"]
         for name, s in interventions["interventions"].items():
-            lines.append(f"| {name} | {s['accuracy']:.3f} | {s['change']:+.3f} [{s['change_low']:+.3f}, {s['change_high']:+.3f}] |")
+            change = interval(s["change"], s["change_low"], s["change_high"], sign="+")
+            lines.append(f"| {name} | {s['accuracy']:.3f} | {change} |")
         fallen = ", ".join(interventions["falls"])
         lines += ["", f"It falls under: {fallen}." if fallen else "It falls under none of them: no interval lies below zero."]
     else:
         lines.append("Not measured: the data set holds no audio, or no test track is longer than a segment.")
     lines += ["", "## Audio from outside", ""]
     if external["clips"]:
-        drop = "{accuracy_drop_from_test:+.3f} [{accuracy_drop_low:+.3f}, {accuracy_drop_high:+.3f}]".format(**external)
+        drop = interval(*(external[f"accuracy_drop_{key}"] for key in ("from_test", "low", "high")), sign="+")
         lines += [f"{external['clips']} clips: accuracy {with_interval(external)}, {drop} below the test's.", ""]
         lines += ["| genre | clips | right | drop [95 %] | level, dB | bandwidth, Hz |", "|---|---|---|---|---|---|"]
         for row in genres:

@@ -6,18 +6,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from genre_core import __version__
 from genre_core.errors import GenreError, one_line
 
-if TYPE_CHECKING:
-    pass
-
 TRAINED = Path("data/model/model.safetensors")
 FOUND = 1
 WRONG_INPUT = 2
-_MODEL_HELP = f"a model file, or the packaged one for real music (default: {TRAINED} where it was trained on real music, else pretrained)"
+_IF_REAL = f"default: {TRAINED} where it was trained on real music, else pretrained"
+_FILES_HELP = "audio file of any format, or a folder of them"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,101 +22,115 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="genre", description="Music-genre classification with a trained model.")
     parser.add_argument("--version", action="version", version=f"genre {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    predict = commands.add_parser(
+
+    def command(name: str, summary: str, description: str, example: str, *, model: str = "", shown: str = "") -> argparse.ArgumentParser:
+        """A command; with ``--model`` if its help is given, and with ``--json`` if it is said what that prints."""
+        made = commands.add_parser(name, help=summary, description=description, epilog=f"example: {example}")
+        if model:
+            made.add_argument("--model", metavar="PATH|pretrained", help=f"a model file, or the packaged one for real music ({model})")
+        if shown:
+            made.add_argument("--json", action="store_true", help=f"print {shown}")
+        return made
+
+    predict = command(
         "predict",
-        help="the genre of audio files",
-        description="Say the genre of audio files, with calibrated probabilities. Exit code 2 if a file could not be used.",
-        epilog="example: genre predict song.mp3 album/ --top 3 --timeline song.png",
+        "the genre of audio files",
+        "Say the genre of audio files, with calibrated probabilities. Exit code 2 if a file could not be used.",
+        "genre predict song.mp3 album/ --top 3 --timeline song.png",
+        model=_IF_REAL,
+        shown="a list of {file, genre, sure, probabilities, seconds, model}",
     )
-    predict.add_argument("files", nargs="+", metavar="FILE", help="audio file of any format, or a folder of them")
-    predict.add_argument("--model", metavar="PATH|pretrained", help=_MODEL_HELP)
-    predict.add_argument("--json", action="store_true", help="print a list of {file, genre, sure, probabilities, seconds, model}")
+    predict.add_argument("files", nargs="+", metavar="FILE", help=_FILES_HELP)
     predict.add_argument(
         "--top", type=_positive, default=3, metavar="K", help="genres to show for each file, without --json (default: %(default)s)"
     )
     predict.add_argument("--timeline", type=Path, metavar="OUT.PNG", help="draw the genres over time (one file only)")
-    compare = commands.add_parser(
+
+    compare = command(
         "compare",
-        help="two models on the same tracks",
-        description="Compare two files of predictions: the difference of accuracy with its interval, McNemar's test, where they differ.",
-        epilog="example: genre compare main metrics/test/predictions.csv",
+        "two models on the same tracks",
+        "Compare two files of predictions: the difference of accuracy with its interval, McNemar's test, where they differ.",
+        "genre compare main metrics/test/predictions.csv",
+        shown="the comparison as JSON",
     )
-    compare.add_argument(
-        "a",
-        metavar="A",
-        help="predictions (CSV: track, true, predicted, optionally artist), a git revision or an experiment",
-    )
+    compare.add_argument("a", metavar="A", help="predictions (CSV: track, true, predicted, maybe artist), a git revision or an experiment")
     compare.add_argument("b", metavar="B", help="of the second")
-    compare.add_argument("--json", action="store_true", help="print the comparison as JSON")
-    audit = commands.add_parser(
+
+    audit = command(
         "audit",
-        help="faults of a data set",
-        description="Look for copies of one recording, artists on two sides of a split, and damaged audio. "
+        "faults of a data set",
+        "Look for copies of one recording, artists on two sides of a split, and damaged audio. "
         "Exit code 0: nothing found, 1: something, 2: no such data set.",
-        epilog="example: genre audit my_music --out audit/ --json",
+        "genre audit my_music --out audit/ --json",
+        shown="{pairs: [{a, b, score, offset_s}], tracks: [{file, problems}]}",
     )
     audit.add_argument("folder", nargs="?", default="data/raw", metavar="FOLDER", help="<genre>/<file> below it (default: %(default)s)")
     audit.add_argument("--out", type=Path, metavar="DIR", help="write report.md, report.png, tracks.csv and pairs.csv there")
-    audit.add_argument("--json", action="store_true", help="print {pairs: [{a, b, score, offset_s}], tracks: [{file, problems}]}")
-    explain = commands.add_parser(
+
+    explain = command(
         "explain",
-        help="what carried the decision on a file",
-        description="Take one band after another out of a file, and see by how much the genre's probability falls.",
-        epilog="example: genre explain song.mp3 --out song.png",
+        "what carried the decision on a file",
+        "Take one band after another out of a file, and see by how much the genre's probability falls.",
+        "genre explain song.mp3 --out song.png",
+        model=_IF_REAL,
+        shown="{file, genre, probability, bands, moments}",
     )
     explain.add_argument("file", metavar="FILE", help="audio file of any format")
-    explain.add_argument("--model", metavar="PATH|pretrained", help=_MODEL_HELP)
     explain.add_argument("--genre", metavar="GENRE", help="the genre that is asked about (default: the most probable one)")
     explain.add_argument("--out", type=Path, metavar="OUT.PNG", help="draw bands and moments over the spectrogram")
-    explain.add_argument("--json", action="store_true", help="print {file, genre, probability, bands, moments}")
-    listen = commands.add_parser(
+
+    listen = command(
         "listen",
-        help="live genres of a microphone or a pipe",
-        description="Show the three most probable genres of the last seconds, over and over. Ctrl-C, or the end of the pipe, ends it.",
-        epilog="example: ffmpeg -i song.mp3 -f s16le -ac 1 -ar 22050 - | genre listen --stdin --rate 22050",
+        "live genres of a microphone or a pipe",
+        "Show the three most probable genres of the last seconds, over and over. Ctrl-C, or the end of the pipe, ends it.",
+        "ffmpeg -i song.mp3 -f s16le -ac 1 -ar 22050 - | genre listen --stdin --rate 22050",
+        model=_IF_REAL,
+        shown="a line of JSON an answer: {seconds, genre, sure, probabilities, ...}",
     )
     listen.add_argument("--stdin", action="store_true", help="raw PCM on standard input, no microphone: mono, 16 bits, little endian")
     listen.add_argument("--rate", type=_positive, default=22050, metavar="HZ", help="sample rate (default: %(default)s)")
     listen.add_argument("--every", type=_seconds, default=1.0, metavar="S", help="seconds between answers (default: %(default)s)")
     listen.add_argument("--context", type=_seconds, default=15.0, metavar="S", help="seconds that an answer is of (default: %(default)s)")
-    listen.add_argument("--model", metavar="PATH|pretrained", help=_MODEL_HELP)
-    listen.add_argument("--json", action="store_true", help="a line of JSON an answer: {seconds, genre, sure, probabilities, ...}")
-    export = commands.add_parser(
+
+    export = command(
         "export",
-        help="a model as ONNX",
-        description="Write a model as ONNX: samples in, probabilities out; check it against torch on the test split, if there is one.",
-        epilog="example: genre export genre.onnx --int8; examples/onnx_predict.py runs the file without this package",
+        "a model as ONNX",
+        "Write a model as ONNX: samples in, probabilities out; check it against torch on the test split, if there is one.",
+        "genre export genre.onnx --int8; examples/onnx_predict.py runs the file without this package",
+        model=f"default: {TRAINED} where it is, else pretrained",
+        shown="{file, bytes, largest_difference, changed_answers, tracks, latency_ms}",
     )
     export.add_argument("out", type=Path, metavar="OUT.onnx")
-    export.add_argument("--model", metavar="PATH|pretrained", help=f"a model file (default: {TRAINED} where it is, else pretrained)")
     export.add_argument("--without-features", action="store_true", help="windows of normalised features in, logits out")
     export.add_argument("--int8", action="store_true", help="weights in 8 bits")
-    export.add_argument("--json", action="store_true", help="print {file, bytes, largest_difference, changed_answers, tracks, latency_ms}")
-    features = commands.add_parser(
+
+    features = command(
         "features",
-        help="features of audio files, as arrays or a table",
-        description="npz: log-mel and MFCC of each file. csv: the 57 descriptors of Kaggle's features_30_sec.csv, with its columns.",
-        epilog="example: genre features my_music --format csv --seconds 3 --out features_3_sec.csv",
+        "features of audio files, as arrays or a table",
+        "npz: log-mel and MFCC of each file. csv: the 57 descriptors of Kaggle's features_30_sec.csv, with its columns.",
+        "genre features my_music --format csv --seconds 3 --out features_3_sec.csv",
+        shown="{out, files, rows, failed}",
     )
-    features.add_argument("files", nargs="+", metavar="FILE", help="audio file of any format, or a folder of them; the label is its folder")
+    features.add_argument("files", nargs="+", metavar="FILE", help=f"{_FILES_HELP}; the label is its folder")
     features.add_argument("--format", choices=("npz", "csv"), default="npz", help="default: %(default)s")
     features.add_argument("--seconds", type=_seconds, metavar="S", help="csv: a row for each stretch of this length (default: one a file)")
     features.add_argument("--out", type=Path, metavar="FILE", help="default: features.npz or features.csv")
-    features.add_argument("--json", action="store_true", help="print {out, files, rows, failed}")
-    serve = commands.add_parser(
+
+    serve = command(
         "serve",
-        help="a page and an HTTP API",
-        description="Serve a page to drop files on or to record, and an HTTP API, on this machine alone. Needs: pip install '.[app]'.",
-        epilog="example: genre serve --port 7860; curl --data-binary @song.mp3 http://127.0.0.1:7860/api/predict",
+        "a page and an HTTP API",
+        "Serve a page to drop files on or to record, and an HTTP API, on this machine alone. Needs: pip install '.[app]'.",
+        "genre serve --port 7860; curl --data-binary @song.mp3 http://127.0.0.1:7860/api/predict",
+        model=_IF_REAL,
     )
-    serve.add_argument("--model", metavar="PATH|pretrained", help=_MODEL_HELP)
     serve.add_argument("--host", default="127.0.0.1", help="default: %(default)s, which other machines cannot reach")
     serve.add_argument("--port", type=_port, default=7860, help="default: %(default)s")
-    completion = commands.add_parser(
+
+    completion = command(
         "completion",
-        help="completion for a shell",
-        description="Print a script that completes commands and options.",
-        epilog="example: genre completion bash > ~/.local/share/bash-completion/completions/genre",
+        "completion for a shell",
+        "Print a script that completes commands and options.",
+        "genre completion bash > ~/.local/share/bash-completion/completions/genre",
     )
     completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
     return parser

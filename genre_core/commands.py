@@ -56,9 +56,7 @@ def audit(chosen: argparse.Namespace) -> int:
 
 def explain(chosen: argparse.Namespace) -> int:
     from genre_core import plots
-    from genre_core.audio import decode, resample
     from genre_core.explanation import explain as occlude
-    from genre_core.explanation import rates
 
     if chosen.out and chosen.out.suffix.lower() != ".png":
         raise GenreError(f"--out {chosen.out}: write to a .png file")
@@ -66,10 +64,8 @@ def explain(chosen: argparse.Namespace) -> int:
     model = predictor.model
     if chosen.genre and chosen.genre not in model.genres:
         raise GenreError(f"--genre {chosen.genre}: the model knows {', '.join(model.genres)}")
-    said = predictor.predict_file(chosen.file)
-    audio = decode(chosen.file, sample_rate=predictor.sample_rate)
-    samples = {rate: resample(audio.y, audio.sample_rate, rate) for rate in rates(model)}
-    found = occlude(model.finer(), samples, said.starts_seconds.tolist(), chosen.genre or said.genre)
+    said, audio = predictor.decode_and_predict(chosen.file)
+    found = occlude(model.finer(), audio.y, audio.sample_rate, said.starts_seconds.tolist(), chosen.genre or said.genre)
     if chosen.out:
         title = f"{Path(chosen.file).name}: {found.genre} {said.probabilities[found.genre]:.2f}"
         plots.explanation(chosen.out, found, segment_seconds=said.window_seconds, title=title)
@@ -93,40 +89,34 @@ def explain(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _predictions(name: str) -> str:
-    """A file of predictions, or that of a git revision, such as an experiment's name."""
-    import shutil
-    import subprocess
-    import tempfile
+def _predictions(name: str, folder: Path) -> str:
+    """A file of predictions, or that of a git revision, such as an experiment's name, written to `folder`."""
+    from genre_core import revisions
 
     if Path(name).exists() or name.endswith(".csv"):
         return name
-    if shutil.which("git") is None:
-        raise GenreError(f"{name}: no such file, and no git to look for a revision")
-    listed = subprocess.run(["git", "for-each-ref", "--format=%(refname)", "refs/exps"], capture_output=True, text=True, check=False)
-    experiments = [ref for ref in listed.stdout.split() if ref.rsplit("/", 1)[-1] == name]
-    for revision in [name, *experiments]:
-        shown = subprocess.run(["git", "show", f"{revision}:metrics/test/predictions.csv"], capture_output=True, check=False)
-        if shown.returncode == 0:
-            break
-    else:
+    shown = revisions.show(name, "metrics/test/predictions.csv")
+    if shown is None:
         raise GenreError(f"{name}: no file, and no git revision or experiment with metrics/test/predictions.csv")
-    with tempfile.NamedTemporaryFile("wb", prefix=f"{Path(name).name}-", suffix=".csv", delete=False) as file:
-        file.write(shown.stdout)
-    return file.name
+    copy = folder / f"{Path(name).name}.csv"
+    copy.write_bytes(shown)
+    return str(copy)
 
 
 def compare(chosen: argparse.Namespace) -> int:
+    import tempfile
     from dataclasses import asdict
 
     from genre_core import comparison
+    from genre_core.evaluation import interval
 
-    found = comparison.compare(_predictions(chosen.a), _predictions(chosen.b))
+    with tempfile.TemporaryDirectory() as folder:
+        found = comparison.compare(*(_predictions(name, Path(folder)) for name in (chosen.a, chosen.b)))
     if chosen.json:
         print(json.dumps({**asdict(found), "verdict": found.verdict}, indent=2, ensure_ascii=False))
         return 0
     print(f"A {found.accuracy_a:.3f}, B {found.accuracy_b:.3f} on {found.tracks} tracks of {found.artists} artists")
-    print(f"B - A {found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]: {found.verdict}")
+    print(f"B - A {interval(found.difference, found.low, found.high, sign='+')}: {found.verdict}")
     print(f"right alone: A {found.only_a}, B {found.only_b}; McNemar p = {found.p:.3g}")
     for row in found.disagreements:
         print(f"  {one_line(row['track'])}: {row['true']}, A says {row['a']}, B says {row['b']}")

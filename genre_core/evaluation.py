@@ -114,16 +114,16 @@ def scores(
     samples, seed : int
     """
     predicted = probabilities.argmax(1)
-    interval = bootstrap(true, predicted, len(genres), groups=groups, samples=samples, seed=seed)
+    drawn = bootstrap(true, predicted, len(genres), groups=groups, samples=samples, seed=seed)
     matrix = confusion(true, predicted, len(genres))
     by_genre = zip(genres, *precision_recall_f1(matrix), matrix.sum(1), strict=True)
     return {
         "accuracy": round(float((predicted == true).mean()), 4),
-        "accuracy_low": round(interval["accuracy"][0], 4),
-        "accuracy_high": round(interval["accuracy"][1], 4),
+        "accuracy_low": round(drawn["accuracy"][0], 4),
+        "accuracy_high": round(drawn["accuracy"][1], 4),
         "macro_f1": round(macro_f1(true, predicted, len(genres)), 4),
-        "macro_f1_low": round(interval["macro_f1"][0], 4),
-        "macro_f1_high": round(interval["macro_f1"][1], 4),
+        "macro_f1_low": round(drawn["macro_f1"][0], 4),
+        "macro_f1_high": round(drawn["macro_f1"][1], 4),
         "top2_accuracy": round(top_accuracy(true, probabilities, 2), 4),
         "genres": {
             genre: {"precision": round(float(p), 4), "recall": round(float(r), 4), "f1": round(float(f), 4), "tracks": int(n)}
@@ -162,4 +162,9 @@ def with_interval(scores: Mapping[str, Any], metric: str = "accuracy") -> str:
     """A score of `scores` as text, such as "0.800 [0.650, 0.950]"; "null" where there is none."""
     if scores[metric] is None:
         return "null"
-    return f"{scores[metric]:.3f} [{scores[f'{metric}_low']:.3f}, {scores[f'{metric}_high']:.3f}]"
+    return interval(scores[metric], scores[f"{metric}_low"], scores[f"{metric}_high"])
+
+
+def interval(value: float, low: float, high: float, *, sign: str = "") -> str:
+    """A value and its interval as text; with the sign ``"+"`` a difference, such as "+0.050 [-0.010, +0.110]"."""
+    return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"

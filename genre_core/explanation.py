@@ -15,10 +15,9 @@ from itertools import pairwise
 import numpy as np
 from tqdm import tqdm
 
-from genre_core import backbone
-from genre_core.features import FLOOR_POWER, FeatureSpec, dct_basis, mel_and_mfcc, mel_band_hz
-from genre_core.inference import Ensemble, Model
-from genre_core.store import Kind, rounded
+from genre_core.features import FLOOR_POWER, FeatureSpec, mel_band_hz
+from genre_core.inference import Ensemble, Model, features, heard, spectrograms
+from genre_core.store import Kind
 
 
 @dataclass(frozen=True)
@@ -54,52 +53,49 @@ class Explanation:
         return [(f"{low}-{high} Hz", float(fall)) for low, high, fall in zip(edges[:-1], edges[1:], self.carried.mean(axis=1), strict=True)]
 
 
-def explain(model: Model, samples: dict[int, np.ndarray], starts_seconds: Sequence[float], genre: str, *, bands: int = 8) -> Explanation:
+def explain(model: Model, y: np.ndarray, sample_rate: int, starts_seconds: Sequence[float], genre: str, *, bands: int = 8) -> Explanation:
     """Take one band after another away.
 
     Parameters
     ----------
     model : GenreModel or Ensemble
-    samples : dict of sample rate (Hz) to np.ndarray [shape=(n,), dtype=float32]
-        The file at the rates of `rates`.
+    y : np.ndarray [shape=(n,), dtype=float32]
+        The file, mono.
+    sample_rate : int
+        Hz.
     starts_seconds : sequence of float
         Of the windows.
     genre : str
     bands : int
         Of equal width in mels.
     """
-    kinds = set(model.kinds)
-    spec = backbone.SPEC if kinds == {"musicnn"} else model.spec
-    mel = mel_and_mfcc(samples[spec.sample_rate], spec)[0]
-    of_backbone = backbone.decibel(samples[backbone.SPEC.sample_rate]) if "musicnn" in kinds else None
+    specs = spectrograms(model)
+    mels = heard(model, y, sample_rate)
+    shown: Kind = "mel" if "mel" in mels else "musicnn"
+    spec, mel = specs[shown], mels[shown]
     edges = np.linspace(0, spec.n_mels, bands + 1).round().astype(int)
     centres = mel_band_hz(spec)
     edges_hz = np.array([spec.fmin_hz, *((centres[e - 1] + centres[e]) / 2 for e in edges[1:-1]), spec.fmax_hz])
     number = model.genres.index(genre)
 
-    filling = _filling(model, mel)
+    filling: dict[Kind, np.ndarray] = {}
+    if "mel" in mels:
+        filling["mel"] = _filling(model, mels["mel"])
+    if "musicnn" in mels:
+        filling["musicnn"] = np.full(specs["musicnn"].n_mels, 10 * np.log10(FLOOR_POWER))
 
     def judged(low_hz: float, high_hz: float) -> np.ndarray:
-        features: dict[Kind, np.ndarray] = {}
-        if kinds - {"musicnn"}:
-            heard = _without(mel, model.spec, low_hz, high_hz, filling)
-            even = _without(mel, model.spec, low_hz, high_hz, np.full(model.spec.n_mels, mel.mean()))
-            features |= {"mel": rounded(heard), "mfcc": even @ dct_basis(model.spec.n_mels, model.spec.n_mfcc)}
-        if of_backbone is not None:
-            silent = np.full(backbone.SPEC.n_mels, 10 * np.log10(FLOOR_POWER))
-            features["musicnn"] = rounded(backbone.embed_decibel(_without(of_backbone, backbone.SPEC, low_hz, high_hz, silent)))
-        return model.probabilities(model.score(features, starts_seconds))[:, number]
+        left = {kind: _without(mels[kind], specs[kind], low_hz, high_hz, filling[kind]) for kind in mels}
+        made = features(model, left)
+        if "mfcc" in model.kinds:
+            even = _without(mel, spec, low_hz, high_hz, np.full(spec.n_mels, mel.mean()))
+            made["mfcc"] = features(model, {"mel": even})["mfcc"]
+        return model.probabilities(model.score(made, starts_seconds))[:, number]
 
     whole = judged(0.0, 0.0)
     edges_of_bands = tqdm(list(pairwise(edges_hz)), desc="explain", unit="band", leave=False, disable=None)
     carried = np.array([whole - judged(low, high) for low, high in edges_of_bands])
     return Explanation(genre, np.array(starts_seconds), whole, edges_hz, carried, mel, spec)
-
-
-def rates(model: Model) -> set[int]:
-    """The sample rates (Hz) that `explain` needs a file at."""
-    kinds = set(model.kinds)
-    return ({backbone.SPEC.sample_rate} if "musicnn" in kinds else set()) | ({model.spec.sample_rate} if kinds - {"musicnn"} else set())
 
 
 def _filling(model: Model, mel: np.ndarray) -> np.ndarray:

@@ -14,13 +14,13 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from genre_core import backbone, index
+from genre_core import backbone, index, inference
 from genre_core.audio import decode
 from genre_core.errors import GenreError
 from genre_core.features import FLOOR_POWER, FeatureSpec, dct_basis, mel_filters
 from genre_core.files import atomic
 from genre_core.index import window_starts
-from genre_core.inference import GenreModel, Model, Predictor
+from genre_core.inference import GenreModel, Model
 
 OPSET = 17  # the first with STFT
 TOLERANCE = 1e-4  # of a probability, against torch
@@ -269,16 +269,11 @@ def _case(model: GenreModel, y: np.ndarray, features: bool) -> tuple[dict[str, n
     """What the file is fed with for samples, and what torch makes of them."""
     rate = heard_by(model).sample_rate
     starts = window_starts(len(y) / rate, model.segment_seconds, model.hop_seconds) or [0.0]
-    rows = Predictor(model).features(y, rate)[model.kind]
+    rows = inference.features(model, inference.heard(model, y, rate))[model.kind]
     logits = model.logits(rows, starts)
     if features:
         return {"samples": y}, model.probabilities(logits).mean(axis=0)
-    track = torch.from_numpy(rows.astype(np.float32))
-    frames = model.grid.frames(model.segment_seconds)
-    first = [max(0, min(model.grid.first_frame(start), len(track) - frames)) for start in starts]
-    windows = torch.stack([track[(torch.arange(frames) + at).clamp(max=len(track) - 1)] for at in first])
-    normalised = model.normalisation.apply(windows, model.normalisation.reference(track))
-    return {"windows": normalised.numpy()}, logits.numpy()
+    return {"windows": torch.cat(list(model.windows(rows, starts))).numpy()}, logits.numpy()
 
 
 def _noise(model: GenreModel, seconds: float, seed: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,18 +21,16 @@ from pydantic import Field
 from safetensors.torch import save_file
 
 from genre_core import backbone, models
-from genre_core.audio import decode, peak, resample
+from genre_core.audio import MAX_SECONDS, SILENCE_DBFS, Audio, decode, peak, resample
 from genre_core.config import Features, Section, parse
 from genre_core.errors import AudioError, GenreError, SilenceWarning, one_line
-from genre_core.extraction import log_features
-from genre_core.features import FeatureSpec
+from genre_core.features import FeatureSpec, dct_basis, mel_and_mfcc
 from genre_core.files import atomic
 from genre_core.index import window_starts
 from genre_core.normalisation import Normalisation
-from genre_core.store import Kind
+from genre_core.store import Kind, rounded
 
 _FORMAT = "genre-core model 1"
-SILENCE_DBFS = -60.0
 NOT_SURE_BELOW = 0.5  # a calibrated probability below which the answer is more often wrong than right
 MOMENT_SECONDS, MOMENT_HOP_SECONDS = 5.0, 1.0  # of the timeline of a model that takes any length
 STEADY_DB = 1.5  # less change of level than this is a tone or a hum, no music
@@ -168,21 +166,21 @@ class GenreModel:
         torch.Tensor [shape=(windows, genres), dtype=float32], on the CPU
         """
         self.network.eval()
+        return torch.cat([self.network(windows).float().cpu() for windows in self.windows(features, starts_seconds)])
+
+    def windows(self, features: np.ndarray, starts_seconds: Sequence[float]) -> Iterator[torch.Tensor]:
+        """What the network is given for `logits`: normalised windows, shape ``(up to 32, T, n_bins)``, on its device."""
         device = next(self.network.parameters()).device
-        grid = self.grid
         track = torch.from_numpy(np.asarray(features, np.float32)).to(device)  # (frames, bins)
-        frames = grid.frames(self.segment_seconds)
+        frames = self.grid.frames(self.segment_seconds)
         if self.kind == "musicnn":
             frames = min(frames, len(track))  # any number of patches will do
-        first = torch.tensor([max(0, min(grid.first_frame(s), len(track) - frames)) for s in starts_seconds], device=device)
-        reference = self.normalisation.reference(track)
-        parts = []
+        first = torch.tensor([max(0, min(self.grid.first_frame(s), len(track) - frames)) for s in starts_seconds], device=device)
+        reference = self.normalisation.reference(track).to(device)
         for some in first.split(32):
             # Clamped: resampling may round a track of one segment's length down by a frame.
             rows = (some[:, None] + torch.arange(frames, device=device)).clamp(max=len(track) - 1)
-            windows = track[rows]  # (B, T, bins)
-            parts.append(self.network(self.normalisation.apply(windows, reference.to(device))).float().cpu())
-        return torch.cat(parts)
+            yield self.normalisation.apply(track[rows], reference)
 
     def probabilities(self, logits: torch.Tensor) -> np.ndarray:
         """Calibrated probabilities of windows, shape ``(windows, genres)``, float64; a track's are their mean."""
@@ -293,6 +291,28 @@ class Ensemble:
 
 
 Model = GenreModel | Ensemble
+
+
+def spectrograms(model: Model) -> dict[Kind, FeatureSpec]:
+    """How the log-mel spectrograms that a model's features are made of are computed: ``mel``, ``musicnn`` or both."""
+    kinds = set(model.kinds)
+    own: dict[Kind, FeatureSpec] = {"mel": model.spec} if kinds - {"musicnn"} else {}
+    return own | ({"musicnn": backbone.SPEC} if "musicnn" in kinds else {})
+
+
+def heard(model: Model, y: np.ndarray, sample_rate: int) -> dict[Kind, np.ndarray]:
+    """The `spectrograms` of mono samples at `sample_rate` Hz, shape ``(frames, n_mels)`` each, dB."""
+    return {kind: mel_and_mfcc(resample(y, sample_rate, spec.sample_rate), spec)[0] for kind, spec in spectrograms(model).items()}
+
+
+def features(model: Model, mels: Mapping[Kind, np.ndarray]) -> dict[Kind, np.ndarray]:
+    """What a model reads, of its `spectrograms`; in the store's precision, so that a file gets exactly the score of its features."""
+    made: dict[Kind, np.ndarray] = {}
+    if "mel" in mels:
+        made |= {"mel": rounded(mels["mel"]), "mfcc": mels["mel"] @ dct_basis(model.spec.n_mels, model.spec.n_mfcc)}
+    if "musicnn" in mels:
+        made["musicnn"] = rounded(backbone.embed_decibel(mels["musicnn"]))
+    return made
 
 
 def _write(path: str | Path, state: dict[str, torch.Tensor], description: dict[str, Any]) -> None:
@@ -433,18 +453,33 @@ class Predictor:
         self.sample_rate = backbone.SPEC.sample_rate if only else self.model.spec.sample_rate  # Hz, of what is decoded
 
     def predict_file(self, path: str | Path) -> Prediction:
-        """Predict from an audio file of any format and rate.
+        """Predict from an audio file of any format and rate; raises as `decode_and_predict`."""
+        return self.decode_and_predict(path)[0]
+
+    def decode_and_predict(
+        self, path: str | Path, *, name: str = "", max_seconds: float = MAX_SECONDS, deadline_s: float = math.inf
+    ) -> tuple[Prediction, Audio]:
+        """Predict from an audio file, and keep its samples.
+
+        Parameters
+        ----------
+        path : str or Path
+        name : str
+            For people, where `path` is a temporary file.
+        max_seconds, deadline_s : float
+            As of `audio.decode`.
 
         Raises
         ------
         AudioError
-            The file cannot be decoded, or is shorter than one segment.
+            The file cannot be decoded, is too long, or is shorter than one segment.
         """
-        audio = decode(path, sample_rate=self.sample_rate)
+        name = name or one_line(str(path))
         try:
-            return self.predict(audio.y, audio.sample_rate, name=one_line(str(path)))
+            audio = decode(path, sample_rate=self.sample_rate, max_seconds=max_seconds, deadline_s=deadline_s)
+            return self.predict(audio.y, audio.sample_rate, name=name), audio
         except AudioError as error:
-            raise AudioError(f"{path}: {error}") from None
+            raise AudioError(f"{name}: {str(error).removeprefix(f'{path}: ')}") from None
 
     def predict(self, y: np.ndarray, sample_rate: int, *, name: str = "") -> Prediction:
         """Predict from samples.
@@ -481,25 +516,15 @@ class Predictor:
         if silent:
             what = f"{name}: silent" if name else "silent audio"
             warnings.warn(f"{what} (peak below {SILENCE_DBFS:g} dBFS): the answer means nothing", SilenceWarning, stacklevel=2)
-        features = self.features(y, sample_rate)
-        windows = self.model.probabilities(self.model.score(features, starts))
+        mels = heard(self.model, y, sample_rate)
+        made = features(self.model, mels)
+        windows = self.model.probabilities(self.model.score(made, starts))
         mean = windows.mean(axis=0)
         order = np.argsort(-mean, kind="stable")
         probabilities = {self.model.genres[i]: float(mean[i]) for i in order}
-        heard = backbone.decibel(resample(y, sample_rate, backbone.SPEC.sample_rate)) if "musicnn" in features else None
-        sure = not silent and is_sure(self.model, mean, features.get("musicnn"), heard)
+        sure = not silent and is_sure(self.model, mean, made.get("musicnn"), mels.get("musicnn"))
         finer = self.model.finer()
         if finer is not self.model:
             starts = window_starts(seconds, finer.segment_seconds, finer.hop_seconds) or [0.0]
-            windows = finer.probabilities(finer.score(features, starts))
+            windows = finer.probabilities(finer.score(made, starts))
         return Prediction(self.model.genres[order[0]], probabilities, seconds, sure, np.array(starts), finer.segment_seconds, windows)
-
-    def features(self, y: np.ndarray, sample_rate: int) -> dict[Kind, np.ndarray]:
-        """In the store's precision, so that a file gets exactly the score that `evaluate` gave its features."""
-        kinds, spec = set(self.model.kinds), self.model.spec
-        made: dict[Kind, np.ndarray] = {}
-        if kinds - {"musicnn"}:
-            made |= log_features(resample(y, sample_rate, spec.sample_rate), spec)
-        if "musicnn" in kinds:
-            made |= backbone.features(resample(y, sample_rate, backbone.SPEC.sample_rate))
-        return made

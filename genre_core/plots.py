@@ -193,12 +193,17 @@ def audit(path: str | Path, tracks: Sequence[Mapping[str, Any]], *, title: str) 
     axes[0, 1].set(xlim=(0, None), xlabel="length (s)", ylabel="tracks", title="Lengths")
     for axis, key, label in ((axes[1, 0], "level_dbfs", "level (dBFS)"), (axes[1, 1], "bandwidth_hz", "bandwidth (Hz)")):
         values = [[t[key] for t in tracks if t["genre"] == g and t[key] is not None] for g in genres]
-        axis.boxplot(values, orientation="horizontal", tick_labels=genres)
-        axis.set(xlabel=label, title=f"{label.split(' (')[0].capitalize()} of each genre")
-        if key == "bandwidth_hz":
-            axis.set_xlim(0, None)
-        axis.invert_yaxis()
+        _boxes(axis, genres, values, label)
+        axis.set_title(f"{label.split(' (')[0].capitalize()} of each genre")
+    axes[1, 1].set_xlim(0, None)
     _save(figure, path)
+
+
+def _boxes(axis: Axes, genres: Sequence[str], values: Sequence[Sequence[float]], label: str) -> None:
+    """Draw how the values of each genre are distributed, the first genre on top."""
+    axis.boxplot(values, orientation="horizontal", tick_labels=genres)
+    axis.set_xlabel(label)
+    axis.invert_yaxis()
 
 
 def explanation(path: str | Path, found: Explanation, *, segment_seconds: float, title: str) -> None:
@@ -326,9 +331,7 @@ def overview(
     axes[0, 0].legend(fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
     axes[0, 0].invert_yaxis()
     for axis, values, label in ((axes[0, 1], seconds, "length (s)"), (axes[0, 2], levels, "level (dBFS)")):
-        axis.boxplot(list(values.values()), orientation="horizontal", tick_labels=genres)
-        axis.set(xlabel=label)
-        axis.invert_yaxis()
+        _boxes(axis, genres, list(values.values()), label)
     axes[0, 1].set_xlim(0, None)
     _save(figure, path)
 

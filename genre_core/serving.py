@@ -26,9 +26,9 @@ from fastapi.concurrency import run_in_threadpool  # noqa: E402
 from fastapi.responses import JSONResponse  # noqa: E402
 
 from genre_core import plots  # noqa: E402
-from genre_core.audio import Audio, decode, resample  # noqa: E402
+from genre_core.audio import Audio  # noqa: E402
 from genre_core.errors import AudioError  # noqa: E402
-from genre_core.explanation import explain, rates  # noqa: E402
+from genre_core.explanation import explain  # noqa: E402
 from genre_core.inference import Prediction, Predictor  # noqa: E402
 from genre_core.streaming import Heard, Listener  # noqa: E402
 
@@ -50,18 +50,8 @@ class Limits:
 
 
 def judge(predictor: Predictor, path: Path, name: str, limits: Limits) -> tuple[Prediction, Audio]:
-    """What the model says of an uploaded file.
-
-    Raises
-    ------
-    AudioError
-        The file is too long, takes too long to decode, or cannot be used; the message names `name`, not the temporary file.
-    """
-    try:
-        audio = decode(path, sample_rate=predictor.sample_rate, max_seconds=limits.seconds, deadline_s=limits.decode_seconds)
-        return predictor.predict(audio.y, audio.sample_rate, name=name), audio
-    except AudioError as error:
-        raise AudioError(f"{name}: {str(error).removeprefix(f'{path}: ')}") from None
+    """What the model says of an uploaded file, within the limits; an error names `name`, not the temporary file."""
+    return predictor.decode_and_predict(path, name=name, max_seconds=limits.seconds, deadline_s=limits.decode_seconds)
 
 
 def application(predictor: Predictor, model_name: str, introduction: str, limits: Limits | None = None) -> FastAPI:
@@ -200,7 +190,7 @@ def _pictures(predictor: Predictor, said: Prediction, audio: Audio, name: str) -
     part = audio.y[first : first + whole]
     seconds = len(part) / audio.sample_rate
     starts = [float(s) for s in said.starts_seconds if s + said.window_seconds <= seconds + 1e-6] or [0.0]
-    found = explain(model, {rate: resample(part, audio.sample_rate, rate) for rate in rates(model)}, starts, said.genre)
+    found = explain(model, part, audio.sample_rate, starts, said.genre)
     with tempfile.TemporaryDirectory(dir=_TEMPORARY) as folder:
         over_time, carried = Path(folder) / "timeline.png", Path(folder) / "carried.png"
         plots.timeline(

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 
-from genre_core import backbone
-from genre_core.audio import peak
-from genre_core.features import FeatureSpec, dct_basis, whole_frames
+from genre_core.audio import SILENCE_DBFS, peak
+from genre_core.features import FeatureSpec, whole_frames
 from genre_core.index import window_starts
-from genre_core.inference import SILENCE_DBFS, Model, is_sure
-from genre_core.store import Kind, rounded
+from genre_core.inference import Model, features, is_sure, spectrograms
 
 CONTEXT_SECONDS = 15.0  # what an answer is of; a shorter one follows changes faster, and is surer of less
 
@@ -94,12 +92,7 @@ class Listener:
         self.model = model.finer()
         self.sample_rate = sample_rate
         self.context_seconds = max(context_seconds, self.model.segment_seconds + 0.1)
-        kinds = set(model.kinds)
-        self._specs: dict[str, FeatureSpec] = {}
-        if kinds - {"musicnn"}:
-            self._specs["mel"] = model.spec
-        if "musicnn" in kinds:
-            self._specs["musicnn"] = backbone.SPEC
+        self._specs = spectrograms(model)
         self._streams = {name: MelStream(spec) for name, spec in self._specs.items()}
         self._resamplers = {
             name: soxr.ResampleStream(sample_rate, spec.sample_rate, 1, dtype="float32", quality="HQ")
@@ -134,20 +127,15 @@ class Listener:
         starts = window_starts(there, self.model.segment_seconds, self.model.hop_seconds)
         if not starts:
             return None
-        features: dict[Kind, np.ndarray] = {}
-        if "mel" in self._mel:
-            mel = self._mel["mel"]
-            features |= {"mel": rounded(mel), "mfcc": mel @ dct_basis(self.model.spec.n_mels, self.model.spec.n_mfcc)}
-        if "musicnn" in self._mel:
-            features["musicnn"] = rounded(backbone.embed_decibel(self._mel["musicnn"]))
-        mean = self.model.probabilities(self.model.score(features, starts)).mean(axis=0)
+        made = features(self.model, self._mel)
+        mean = self.model.probabilities(self.model.score(made, starts)).mean(axis=0)
         order = np.argsort(-mean, kind="stable")
         loud = max(level for _, level in self._peaks) > 10 ** (SILENCE_DBFS / 20)
         done = time.monotonic()
         self._spent += done - began
         return Heard(
             {self.model.genres[i]: float(mean[i]) for i in order},
-            loud and is_sure(self.model, mean, features.get("musicnn"), self._mel.get("musicnn")),
+            loud and is_sure(self.model, mean, made.get("musicnn"), self._mel.get("musicnn")),
             self.seconds,
             1000 * (done - self._pushed_at),
             self._spent / self.seconds,

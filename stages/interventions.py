@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, fields
 
-from genre_core import config, index, interventions
+from genre_core import config, evaluation, index, interventions
 from genre_core.files import write_csv, write_json
 from stages import INDEX, MADE, METRICS, MODEL, RAW, run
 
@@ -37,7 +37,7 @@ def main() -> str:
         )
     worst = min(found, key=lambda outcome: outcome.change)
     told = f"FALLS under {', '.join(falls)}" if falls else "holds: no interval lies below zero"
-    change = f"{worst.change:+.3f} [{worst.change_low:+.3f}, {worst.change_high:+.3f}]"
+    change = evaluation.interval(worst.change, worst.change_low, worst.change_high, sign="+")
     return f"interventions: {told}; worst {worst.intervention}: {change}; in {OUT}"
 
 

@@ -67,10 +67,10 @@ def main() -> str:
     status = Counter(row["status"] for row in rows)
     options = {"samples": params.evaluate.bootstrap_samples, "seed": params.seed}
     clips, scores = _scores([(true, said) for true, said, _ in heard], genres, options)
-    drop = round(test["track"]["accuracy"] - scores["accuracy"], 4) if clips else None
-    low, high = (
-        evaluation.proportion_difference(test["track"]["accuracy"], test["artists"], scores["accuracy"], clips) if clips else (None, None)
-    )
+    drop = low = high = None
+    if clips:
+        drop = round(test["track"]["accuracy"] - scores["accuracy"], 4)
+        low, high = evaluation.proportion_difference(test["track"]["accuracy"], test["artists"], scores["accuracy"], clips)
     of_genres = _by_genre([row for row in rows if row["predicted"] and row["true"] in genres])
     write_csv(OUT / "genres.csv", GENRE_COLUMNS, of_genres)
     others, beside = _scores([(true, other) for true, _, other in heard], packaged.model.genres, options)
@@ -88,15 +88,13 @@ def main() -> str:
             "pretrained": {"clips": others, **beside},
         },
     )
-    if not clips:
+    if drop is None or low is None or high is None:
         return (
             f"validate_external: no clip could be scored ({status['failed']} failed, {status['skipped']} skipped); scores are null in {OUT}"
         )
-    packaged_score = evaluation.with_interval(beside)
     return (
-        f"validate_external: accuracy {evaluation.with_interval(scores)} of {clips} clips, {drop:+.3f} [{low:+.3f}, {high:+.3f}] "
-        f"below the test's; "
-        f"pretrained {packaged_score}"
+        f"validate_external: accuracy {evaluation.with_interval(scores)} of {clips} clips, "
+        f"{evaluation.interval(drop, low, high, sign='+')} below the test's; pretrained {evaluation.with_interval(beside)}"
     )
 
 
