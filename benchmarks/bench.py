@@ -114,7 +114,7 @@ def train(params: config.Params) -> list[tuple[str, float, float, str]]:
     starts = window_starts(6, params.segment.seconds, params.segment.hop_seconds)
     tracks = [training.TrainingTrack(g, [x], starts) for g, x in zip(labels["train"], stores["train"], strict=True)]
     valid = [training.ValidTrack(g, x, starts) for g, x in zip(labels["valid"], stores["valid"], strict=True)]
-    fitted = normalisation.fit(params.features.normalise, stores["train"], frames)
+    fitted = normalisation.fit(params.features.normalise, stores["train"], frames, range_db=params.features.range_db)
     epochs, windows = 5, 640
     settings = params.train.model_copy(
         update={"epochs": epochs, "windows_per_epoch": windows, "weight_averaging": 0.0, "device": "cpu", "patience": epochs}
@@ -141,8 +141,7 @@ def train(params: config.Params) -> list[tuple[str, float, float, str]]:
     def plain() -> None:
         """What a tutorial writes: NCHW, fp32, the same number of windows, augmentation and validation."""
         model = new_model()
-        sampler = training.Sampler(tracks, frames, spec.first_frame, crops=True)
-        references = torch.stack([fitted.reference(torch.from_numpy(x)) for x in stores["train"]])
+        sampler = training.Sampler(tracks, frames, spec.first_frame, True, fitted.of_track)
         optimiser = torch.optim.AdamW(model.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.lr, total_steps=epochs * (windows // settings.batch_size) + 1)
         best = 0.0
@@ -153,7 +152,7 @@ def train(params: config.Params) -> list[tuple[str, float, float, str]]:
             _, versions, rows = sampler.draw(windows, generator)
             model.network.train()
             for some in torch.arange(windows).split(settings.batch_size):
-                x = fitted.apply(sampler.windows(rows[some]), references[versions[some]][:, None])
+                x = fitted.apply(sampler.windows(rows[some]))
                 targets = nn.functional.one_hot(sampler.genres[versions[some]], len(demo.GENRES)).float()
                 x, targets = mixup(x, targets, params.augment.batches.mixup_alpha, generator)
                 x = mask(x, generator, batches=params.augment.batches)

@@ -138,6 +138,7 @@ class Features(Section):
     fmin_hz: float = Field(ge=20)
     fmax_hz: float = Field(gt=20)
     normalise: Literal["dataset", "track", "window"]
+    range_db: float = Field(ge=0, le=200)
 
     @model_validator(mode="after")
     def _possible(self) -> Features:

@@ -46,13 +46,9 @@ class FromSamples(nn.Module):
         self.window: torch.Tensor
         self.filters: torch.Tensor
         self.dct: torch.Tensor
-        self.mean: torch.Tensor
-        self.deviation: torch.Tensor
         self.register_buffer("window", torch.hann_window(spec.n_fft, periodic=True))
         self.register_buffer("filters", mel_filters(spec).T.half() if compact else mel_filters(spec).T)
         self.register_buffer("dct", torch.from_numpy(dct_basis(spec.n_mels, spec.n_mfcc)))
-        self.register_buffer("mean", model.normalisation.mean)
-        self.register_buffer("deviation", model.normalisation.deviation)
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
         """Samples (n,) at the model's rate to probabilities (genres,)."""
@@ -84,13 +80,7 @@ class FromSamples(nn.Module):
             inside = torch.arange(self.frames)
         first = torch.minimum(first, (last + 1 - self.frames).clamp(min=0))
         rows = torch.minimum(first.unsqueeze(1) + inside, last)  # (windows, frames)
-        if model.normalisation.kind == "track":
-            track = track - track.mean(0)
-        windows = track[rows]
-        if model.normalisation.kind == "window":
-            windows = windows - windows.mean((1, 2), keepdim=True)
-            windows = windows / windows.std((1, 2), keepdim=True).clamp(min=1e-3)
-        logits = self.network((windows - self.mean) / self.deviation)
+        logits = self.network(model.normalisation.apply(model.normalisation.of_track(track)[rows]))
         return (logits / model.temperature).softmax(1).mean(0)
 
     def _embeddings(self, mel: torch.Tensor) -> torch.Tensor:

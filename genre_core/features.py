@@ -44,7 +44,7 @@ class FeatureSpec:
     @classmethod
     def of(cls, features: Features) -> FeatureSpec:
         """The part of params.yaml's section that extraction depends on."""
-        return cls(**features.model_dump(exclude={"normalise"}))
+        return cls(**features.model_dump(exclude={"normalise", "range_db"}))
 
     def frames(self, seconds: float) -> int:
         """Frames of a segment of `seconds`: ``1 + floor(seconds * sample_rate / hop_length)``."""

@@ -41,6 +41,7 @@ class _Features(Features):
     """As in params.yaml, but features made elsewhere may begin at 0 Hz."""
 
     fmin_hz: float = Field(ge=0)
+    range_db: float = Field(0.0, ge=0, le=200)  # files from before it was there
 
 
 class _Description(Section):
@@ -171,16 +172,15 @@ class GenreModel:
     def windows(self, features: np.ndarray, starts_seconds: Sequence[float]) -> Iterator[torch.Tensor]:
         """What the network is given for `logits`: normalised windows, shape ``(up to 32, T, n_bins)``, on its device."""
         device = next(self.network.parameters()).device
-        track = torch.from_numpy(np.asarray(features, np.float32)).to(device)  # (frames, bins)
+        track = self.normalisation.of_track(torch.from_numpy(np.asarray(features, np.float32)).to(device))  # (frames, bins)
         frames = self.grid.frames(self.segment_seconds)
         if self.kind == "musicnn":
             frames = min(frames, len(track))  # any number of patches will do
         first = torch.tensor([max(0, min(self.grid.first_frame(s), len(track) - frames)) for s in starts_seconds], device=device)
-        reference = self.normalisation.reference(track).to(device)
         for some in first.split(32):
             # Clamped: resampling may round a track of one segment's length down by a frame.
             rows = (some[:, None] + torch.arange(frames, device=device)).clamp(max=len(track) - 1)
-            yield self.normalisation.apply(track[rows], reference)
+            yield self.normalisation.apply(track[rows])
 
     def probabilities(self, logits: torch.Tensor) -> np.ndarray:
         """Calibrated probabilities of windows, shape ``(windows, genres)``, float64; a track's are their mean."""
@@ -205,7 +205,7 @@ class GenreModel:
             "type": self.type,
             "hyperparameters": self.hyperparameters,
             "genres": self.genres,
-            "features": {**asdict(self.spec), "normalise": self.normalisation.kind},
+            "features": {**asdict(self.spec), "normalise": self.normalisation.kind, "range_db": self.normalisation.range_db},
             "segment_seconds": self.segment_seconds,
             "hop_seconds": self.hop_seconds,
             "temperature": self.temperature,
@@ -360,7 +360,8 @@ def _model(raw: dict[str, Any], state: dict[str, torch.Tensor], where: str) -> G
     if not all(torch.isfinite(value).all() for value in state.values()):
         raise ValueError("weights that are no finite numbers")
     spec = FeatureSpec.of(said.features)
-    normalisation = Normalisation(said.features.normalise, state.pop("normalisation.mean"), state.pop("normalisation.deviation"))
+    mean, deviation = (state.pop(f"normalisation.{name}") for name in ("mean", "deviation"))
+    normalisation = Normalisation(said.features.normalise, mean, deviation, said.features.range_db)
     bins = models.bins(models.feature_of(said.type), spec)
     if normalisation.mean.shape != (bins,) or normalisation.deviation.shape != (bins,):
         raise ValueError(f"normalisation of {tuple(normalisation.mean.shape)} bins, expected {bins}")

@@ -1,5 +1,8 @@
 """What is taken away from features before a network sees them.
 
+First, of a whole track: levels further below its loudest than ``range_db`` are raised to that (log-mel only; the noise floor of a
+recording, and where its coding ends, tell recordings apart, not genres). Then:
+
 ================  ================================================================================================
 ``dataset``       per bin, the mean and deviation of the training split
 ``track``         first each track's own mean of each bin: the recording's equalisation, which tells artists apart
@@ -20,52 +23,34 @@ import torch
 
 @dataclass(frozen=True)
 class Normalisation:
-    """A fitted normalisation.
+    """A fitted normalisation: `of_track`, then `apply` to windows of what that gave.
 
     Attributes
     ----------
     kind : {"dataset", "track", "window"}
     mean, deviation : torch.Tensor [shape=(n_bins,), dtype=float32]
-        Of the training split, after the first step.
+        Of the training split, after the first steps.
+    range_db : float
+        0.0: levels are left as they are.
     """
 
     kind: str
     mean: torch.Tensor
     deviation: torch.Tensor
+    range_db: float = 0.0
 
-    def reference(self, track: torch.Tensor) -> torch.Tensor:
-        """What is taken from every frame of a track.
+    def of_track(self, track: torch.Tensor) -> torch.Tensor:
+        """The steps that need the whole track, of `track` [shape=(frames, n_bins)], to the same shape, float32."""
+        return _of_track(track, self.kind, self.range_db)
 
-        Parameters
-        ----------
-        track : torch.Tensor [shape=(frames, n_bins)]
-
-        Returns
-        -------
-        torch.Tensor [shape=(n_bins,), dtype=float32]
-        """
-        return track.float().mean(0) if self.kind == "track" else torch.zeros(track.shape[1])
-
-    def apply(self, windows: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-        """Normalise windows.
-
-        Parameters
-        ----------
-        windows : torch.Tensor [shape=(B, T, n_bins), dtype=float32]
-        reference : torch.Tensor [shape=(n_bins,) or (B, 1, n_bins), dtype=float32]
-            From `reference`, of the windows' track or tracks.
-
-        Returns
-        -------
-        torch.Tensor [shape=(B, T, n_bins), dtype=float32]
-        """
-        windows = windows - reference
+    def apply(self, windows: torch.Tensor) -> torch.Tensor:
+        """The other steps, of `windows` [shape=(B, T, n_bins), dtype=float32] of what `of_track` gave, to the same shape."""
         if self.kind == "window":
             windows = _levelled(windows)
         return (windows - self.mean.to(windows.device)) / self.deviation.to(windows.device)
 
 
-def fit(kind: str, tracks: Iterable[np.ndarray], frames: int) -> Normalisation:
+def fit(kind: str, tracks: Iterable[np.ndarray], frames: int, *, range_db: float = 0.0) -> Normalisation:
     """Fit on the training tracks, one in memory at a time.
 
     Parameters
@@ -74,20 +59,27 @@ def fit(kind: str, tracks: Iterable[np.ndarray], frames: int) -> Normalisation:
     tracks : iterable of np.ndarray [shape=(any, n_bins)]
     frames : int
         Length of a window.
+    range_db : float
+        See `Normalisation`.
     """
     count, total, squares = 0, torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
     for track in tracks:
-        x = torch.from_numpy(np.asarray(track, np.float32))
-        if kind == "track":
-            x = x - x.mean(0)
-        elif kind == "window":
+        x = _of_track(torch.from_numpy(np.asarray(track, np.float32)), kind, range_db)
+        if kind == "window":
             whole = len(x) // frames * frames
             x = _levelled(x[:whole].reshape(-1, frames, x.shape[1])).flatten(0, 1)
         x = x.double()
         count, total, squares = count + len(x), total + x.sum(0), squares + x.square().sum(0)
     mean = total / count
     deviation = (squares / count - mean.square()).clamp(min=0).sqrt().clamp(min=1e-3)
-    return Normalisation(kind, mean.float(), deviation.float())
+    return Normalisation(kind, mean.float(), deviation.float(), range_db)
+
+
+def _of_track(track: torch.Tensor, kind: str, range_db: float) -> torch.Tensor:
+    track = track.float()
+    if range_db:
+        track = torch.maximum(track, track.amax() - range_db)
+    return track - track.mean(0) if kind == "track" else track
 
 
 def _levelled(windows: torch.Tensor) -> torch.Tensor:

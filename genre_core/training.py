@@ -100,15 +100,24 @@ class Sampler:
         Seconds to frames.
     crops : bool
         Windows anywhere in a version; otherwise on the grid of `starts_seconds`.
+    of_track : callable
+        The steps of the normalisation that need a whole version.
     """
 
-    def __init__(self, tracks: Sequence[TrainingTrack], frames: int, first_frame: Callable[[float], int], crops: bool) -> None:
+    def __init__(
+        self,
+        tracks: Sequence[TrainingTrack],
+        frames: int,
+        first_frame: Callable[[float], int],
+        crops: bool,
+        of_track: Callable[[torch.Tensor], torch.Tensor],
+    ) -> None:
         self.frames = frames
         self.crops = crops
         self.genres = torch.tensor([t.genre for t in tracks])
         # Resampling may round a track of one segment's length down by a frame.
-        versions = [np.pad(v, ((0, max(0, frames - len(v))), (0, 0)), mode="edge") for t in tracks for v in t.versions]
-        self.features = torch.from_numpy(np.concatenate(versions))  # (all frames, bins)
+        versions = [_padded(of_track(v).to(v.dtype), frames) for t in tracks for v in map(torch.from_numpy, t.versions)]
+        self.features = torch.cat(versions)  # (all frames, bins), in the store's precision
         lengths = torch.tensor([len(v) for v in versions])
         self.begin = lengths.cumsum(0) - lengths
         self.length = lengths
@@ -137,6 +146,11 @@ class Sampler:
     def windows(self, rows: torch.Tensor) -> torch.Tensor:
         """Windows that begin at `rows`, shape ``(B, T, n_bins)``, float32."""
         return self.features[rows[:, None] + torch.arange(self.frames)].float()
+
+
+def _padded(track: torch.Tensor, frames: int) -> torch.Tensor:
+    """At least `frames` long, its last frame repeated."""
+    return torch.cat([track, track[-1:].expand(max(0, frames - len(track)), -1)])
 
 
 def fit(
@@ -194,10 +208,9 @@ def fit(
         raise GenreError(
             f"segment.seconds {model.segment_seconds:g} is {frames} frames: model.type {model.type} needs {model.network.min_frames}"
         )
-    sampler = Sampler(train, frames, model.grid.first_frame, crops)
-    references = torch.stack([model.normalisation.reference(torch.from_numpy(v)) for t in train for v in t.versions])  # (versions, bins)
+    sampler = Sampler(train, frames, model.grid.first_frame, crops, model.normalisation.of_track)
     if model.network.closed_form:
-        return _solve(model, sampler, references, valid, seed, Path(history))
+        return _solve(model, sampler, valid, seed, Path(history))
     network = models.channels_last(model.network.to(where.device))
     averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(params.weight_averaging), use_buffers=True)
     per_epoch = params.windows_per_epoch or sampler.segments
@@ -218,13 +231,12 @@ def fit(
             epoch = state.epoch + 1
             torch.manual_seed(seed * 100_003 + epoch)  # dropout
             generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
-            tracks, versions, rows = sampler.draw(steps * params.batch_size, generator)
+            tracks, _, rows = sampler.draw(steps * params.batch_size, generator)
             network.train()
             network.thaw(state.epoch / params.epochs)
             total = 0.0
             for some in torch.arange(len(rows)).split(params.batch_size):
-                x = sampler.windows(rows[some]).to(where.device)  # (B, T, bins)
-                x = model.normalisation.apply(x, references[versions[some]][:, None].to(where.device))
+                x = model.normalisation.apply(sampler.windows(rows[some]).to(where.device))  # (B, T, bins)
                 targets = nn.functional.one_hot(sampler.genres[tracks[some]], len(model.genres)).float().to(where.device)
                 x, targets = augmentation.mixup(x, targets, augment.batches.mixup_alpha, generator)
                 if masks:
@@ -276,9 +288,7 @@ def _keep_freed_memory() -> None:
         pass
 
 
-def _solve(
-    model: GenreModel, sampler: Sampler, references: torch.Tensor, valid: Sequence[ValidTrack], seed: int, history: Path
-) -> dict[str, Any]:
+def _solve(model: GenreModel, sampler: Sampler, valid: Sequence[ValidTrack], seed: int, history: Path) -> dict[str, Any]:
     """Fit a network that is no matter of epochs to the windows of the original tracks' grid."""
     rows, tracks = [], []
     for track, grid in enumerate(sampler.grids):
@@ -286,7 +296,7 @@ def _solve(
         rows.append(sampler.begin[version] + torch.minimum(grid, sampler.length[version] - sampler.frames))
         tracks += [track] * len(grid)
     of = torch.tensor(tracks)
-    x = model.normalisation.apply(sampler.windows(torch.cat(rows)), references[sampler.first_version[of]][:, None])
+    x = model.normalisation.apply(sampler.windows(torch.cat(rows)))
     model.network.eval()
     with torch.no_grad():
         model.network.solve(x, sampler.genres[of], seed)

@@ -85,7 +85,7 @@ def _network(
         spec,
         params.segment.seconds,
         params.segment.hop_seconds,
-        normalisation.fit(scaling, (t.versions[0] for t in train), frames),
+        normalisation.fit(scaling, (t.versions[0] for t in train), frames, range_db=params.features.range_db if kind == "mel" else 0.0),
         info=info,
     )
     result = training.fit(

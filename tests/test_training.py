@@ -184,7 +184,7 @@ def sampler(rng, crops, lengths=(300, 200)):
     tracks = [
         training.TrainingTrack(0, [np.full((n, 4), 100 * t + v, np.float16) for v, n in enumerate(lengths)], [0.0, 1.5]) for t in range(3)
     ]
-    return training.Sampler(tracks, 130, SPEC.first_frame, crops), lengths
+    return training.Sampler(tracks, 130, SPEC.first_frame, crops, torch.Tensor.float), lengths
 
 
 def test_every_window_lies_within_one_version(rng):
@@ -207,13 +207,12 @@ def test_every_window_lies_within_one_version(rng):
 
 def test_normalisations(rng):
     tracks = [features(0, rng) for _ in range(4)]
-    x = torch.from_numpy(np.stack([t[:130] for t in tracks])).float()
     for kind in ("dataset", "track", "window"):
-        fitted = normalisation.fit(kind, tracks, 130)
-        references = torch.stack([fitted.reference(torch.from_numpy(t)) for t in tracks])[:, None]
-        y = fitted.apply(x, references)
-        assert y.shape == x.shape
-        louder = fitted.apply(x + 20, references + (20 if kind == "track" else 0))
+        fitted = normalisation.fit(kind, tracks, 130, range_db=40.0)
+        y, louder = (
+            fitted.apply(torch.stack([fitted.of_track(torch.from_numpy(t).float() + gain)[:130] for t in tracks])) for gain in (0, 20)
+        )
+        assert y.shape == (4, 130, 128)
         assert torch.allclose(y, louder, atol=1e-3) == (kind != "dataset")  # a gain moves only the data set's
     everything = normalisation.fit("dataset", tracks, 130)
     stacked = np.concatenate(tracks).astype(np.float64)
@@ -225,8 +224,21 @@ def test_track_normalisation_takes_the_equalisation_away(rng):
     track = features(0, rng).astype(np.float32)
     fitted = normalisation.fit("track", [track], 130)
     equalised = track + rng.normal(0, 20, 128).astype(np.float32)
-    before, after = (fitted.apply(torch.from_numpy(t)[None], fitted.reference(torch.from_numpy(t))) for t in (track, equalised))
+    before, after = (fitted.apply(fitted.of_track(torch.from_numpy(t))[None]) for t in (track, equalised))
     torch.testing.assert_close(before, after, atol=1e-4, rtol=1e-4)
+
+
+def test_the_range_takes_the_noise_floor_away(rng):
+    """Two recordings that differ only more than the range below their loudest level are the same; with a wider range they are not."""
+    track = features(0, rng).astype(np.float32)
+    floor = track.max() - 60
+    noisy = np.maximum(track, floor - rng.uniform(0, 30, track.shape).astype(np.float32))
+    quiet = np.where(track < floor, track - 20, track).astype(np.float32)
+    assert (quiet != noisy).any()
+    for range_db, equal in ((60.0, True), (110.0, False), (0.0, False)):
+        fitted = normalisation.fit("track", [track], 130, range_db=range_db)
+        a, b = (fitted.of_track(torch.from_numpy(t)) for t in (noisy, quiet))
+        assert torch.equal(a, b) == equal
 
 
 @pytest.mark.parametrize("kind", ["cnn", "fnn"])
