@@ -27,7 +27,7 @@ gtzan: $(READY) ## run the pipeline on GTZAN, its fault-filtered split; GTZAN=/p
 	@python -m stages.summary
 
 test: $(READY) lint ## lint, type-check and test
-	pytest -q
+	pytest -q -n auto --maxprocesses 4 --dist worksteal
 
 lint: $(READY) ## lint and type-check
 	ruff check .

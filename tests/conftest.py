@@ -28,7 +28,8 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture
 def params() -> config.Params:
-    return config.load(ROOT / "params.yaml")
+    committed = config.load(ROOT / "params.yaml")
+    return committed.model_copy(update={"train": committed.train.model_copy(update={"threads": 1})})  # tests run side by side
 
 
 @pytest.fixture
@@ -93,6 +94,7 @@ SMALL = {
     "train__epochs": 2,
     "train__windows_per_epoch": 64,
     "train__batch_size": 16,
+    "train__threads": 1,  # tests run side by side
     "model__cnn__width": 4,
     "evaluate__bootstrap_samples": 100,
 }
