@@ -81,7 +81,7 @@ class FromSamples(nn.Module):
         first = torch.minimum(first, (last + 1 - self.frames).clamp(min=0))
         rows = torch.minimum(first.unsqueeze(1) + inside, last)  # (windows, frames)
         logits = self.network(model.normalisation.apply(model.normalisation.of_track(track)[rows]))
-        return (logits / model.temperature).softmax(1).mean(0)
+        return (logits.softmax(1).mean(0).clamp(min=1e-12).log() / model.temperature).softmax(0)
 
     def _embeddings(self, mel: torch.Tensor) -> torch.Tensor:
         """As `backbone.embed_decibel`, without its blocks."""
@@ -232,7 +232,7 @@ def check(model: GenreModel, path: str | Path, project: Path, *, features: bool)
         given.append(ready.run(None, feeds)[0])
         wanted.append(expected)
     if not features:
-        given, wanted = ([torch.from_numpy(v / model.temperature).softmax(1).mean(0).numpy() for v in values] for values in (given, wanted))
+        given, wanted = ([model.of_track(torch.from_numpy(v)) for v in values] for values in (given, wanted))
     feeds = _case(model, _noise(model, 30.0, 0), features)[0]
     times = []
     for _ in range(5):
@@ -262,7 +262,7 @@ def _case(model: GenreModel, y: np.ndarray, features: bool) -> tuple[dict[str, n
     rows = inference.features(model, inference.heard(model, y, rate))[model.kind]
     logits = model.logits(rows, starts)
     if features:
-        return {"samples": y}, model.probabilities(logits).mean(axis=0)
+        return {"samples": y}, model.of_track(logits)
     return {"windows": torch.cat(list(model.windows(rows, starts))).numpy()}, logits.numpy()
 
 

@@ -93,8 +93,31 @@ class Familiarity:
         return float((off @ self.precision @ off).clamp(min=0).sqrt())
 
 
+def of_track(logits: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Calibrated probabilities of a track, shape ``(genres,)``, float64, from its windows' `logits` [shape=(windows, genres)].
+
+    The windows' probabilities are averaged before the temperature comes, which so never changes the answer (pool, then calibrate:
+    R. Rahaman and A. Thiery, "Uncertainty quantification and deep ensembles", NeurIPS 2021).
+    """
+    return (logits.double().softmax(dim=1).mean(dim=0).clamp(min=1e-12).log() / temperature).softmax(dim=0)
+
+
+class _Calibrated:
+    """Logits to probabilities, by a temperature (Guo et al. 2017, "On calibration of modern neural networks")."""
+
+    temperature: float
+
+    def probabilities(self, logits: torch.Tensor) -> np.ndarray:
+        """Of each window, shape ``(windows, genres)``, float64."""
+        return (logits.double() / self.temperature).softmax(dim=1).numpy()
+
+    def of_track(self, logits: torch.Tensor) -> np.ndarray:
+        """Of the track that the windows are of: see the function `of_track`."""
+        return of_track(logits, self.temperature).numpy()
+
+
 @dataclass
-class GenreModel:
+class GenreModel(_Calibrated):
     """A network with all that its use needs.
 
     Attributes
@@ -109,7 +132,7 @@ class GenreModel:
     segment_seconds, hop_seconds : float
     normalisation : Normalisation
     temperature : float
-        Divides the logits: calibration (Guo et al. 2017, "On calibration of modern neural networks").
+        Of the calibration.
     info : dict
         Data set, protocol, seed, versions: for people. ``not_sure_below``: the calibrated probability below which an answer is none.
     familiarity : Familiarity, optional
@@ -182,10 +205,6 @@ class GenreModel:
             rows = (some[:, None] + torch.arange(frames, device=device)).clamp(max=len(track) - 1)
             yield self.normalisation.apply(track[rows])
 
-    def probabilities(self, logits: torch.Tensor) -> np.ndarray:
-        """Calibrated probabilities of windows, shape ``(windows, genres)``, float64; a track's are their mean."""
-        return (logits.double() / self.temperature).softmax(dim=1).numpy()
-
     def finer(self) -> GenreModel:
         """With short windows where the network takes any length: what it says moment by moment; else itself."""
         return replace(self, segment_seconds=MOMENT_SECONDS, hop_seconds=MOMENT_HOP_SECONDS) if self.kind == "musicnn" else self
@@ -218,7 +237,7 @@ class GenreModel:
 
 
 @dataclass
-class Ensemble:
+class Ensemble(_Calibrated):
     """The mean of the calibrated probabilities of several models, with the interface of `GenreModel`.
 
     Attributes
@@ -278,10 +297,6 @@ class Ensemble:
         """Logarithms of the mean probabilities of windows, shape ``(windows, genres)``."""
         each = [m.probabilities(m.score(features, starts_seconds)) for m in self.members]
         return torch.from_numpy(np.log(np.maximum(np.mean(each, axis=0), 1e-12)))
-
-    def probabilities(self, logits: torch.Tensor) -> np.ndarray:
-        """As `GenreModel.probabilities`."""
-        return (logits.double() / self.temperature).softmax(dim=1).numpy()
 
     def save(self, path: str | Path) -> None:
         """Write all members to one file."""
@@ -422,18 +437,18 @@ class Prediction:
     timeline: np.ndarray
 
 
-def is_sure(model: Model, mean: np.ndarray, embeddings: np.ndarray | None, mel_db: np.ndarray | None) -> bool:
+def is_sure(model: Model, probabilities: np.ndarray, embeddings: np.ndarray | None, mel_db: np.ndarray | None) -> bool:
     """Whether an answer is one.
 
     Parameters
     ----------
     model : GenreModel or Ensemble
-    mean : np.ndarray [shape=(genres,)]
-        Calibrated probabilities.
+    probabilities : np.ndarray [shape=(genres,)]
+        Of the track.
     embeddings, mel_db : np.ndarray, of models that read embeddings
         Shape ``(patches, 1756)``, and what `backbone.decibel` gave for the same audio.
     """
-    if mean.max() < model.info.get("not_sure_below", NOT_SURE_BELOW):
+    if probabilities.max() < model.info.get("not_sure_below", NOT_SURE_BELOW):
         return False
     if isinstance(model, GenreModel) and model.familiarity and embeddings is not None and mel_db is not None:
         return backbone.level_changes_db(mel_db) >= STEADY_DB and model.familiarity.distance(embeddings) <= model.familiarity.limit
@@ -519,11 +534,11 @@ class Predictor:
             warnings.warn(f"{what} (peak below {SILENCE_DBFS:g} dBFS): the answer means nothing", SilenceWarning, stacklevel=2)
         mels = heard(self.model, y, sample_rate)
         made = features(self.model, mels)
-        windows = self.model.probabilities(self.model.score(made, starts))
-        mean = windows.mean(axis=0)
-        order = np.argsort(-mean, kind="stable")
-        probabilities = {self.model.genres[i]: float(mean[i]) for i in order}
-        sure = not silent and is_sure(self.model, mean, made.get("musicnn"), mels.get("musicnn"))
+        logits = self.model.score(made, starts)
+        windows, whole = self.model.probabilities(logits), self.model.of_track(logits)
+        order = np.argsort(-whole, kind="stable")
+        probabilities = {self.model.genres[i]: float(whole[i]) for i in order}
+        sure = not silent and is_sure(self.model, whole, made.get("musicnn"), mels.get("musicnn"))
         finer = self.model.finer()
         if finer is not self.model:
             starts = window_starts(seconds, finer.segment_seconds, finer.hop_seconds) or [0.0]

@@ -128,14 +128,14 @@ class Listener:
         if not starts:
             return None
         made = features(self.model, self._mel)
-        mean = self.model.probabilities(self.model.score(made, starts)).mean(axis=0)
-        order = np.argsort(-mean, kind="stable")
+        whole = self.model.of_track(self.model.score(made, starts))
+        order = np.argsort(-whole, kind="stable")
         loud = max(level for _, level in self._peaks) > 10 ** (SILENCE_DBFS / 20)
         done = time.monotonic()
         self._spent += done - began
         return Heard(
-            {self.model.genres[i]: float(mean[i]) for i in order},
-            loud and is_sure(self.model, mean, made.get("musicnn"), self._mel.get("musicnn")),
+            {self.model.genres[i]: float(whole[i]) for i in order},
+            loud and is_sure(self.model, whole, made.get("musicnn"), self._mel.get("musicnn")),
             self.seconds,
             1000 * (done - self._pushed_at),
             self._spent / self.seconds,

@@ -15,7 +15,7 @@ from conftest import SPEC
 from genre_core import inference, models, normalisation, training
 from genre_core.errors import GenreError
 from genre_core.files import digest
-from genre_core.inference import GenreModel
+from genre_core.inference import GenreModel, of_track
 
 SMALL = {"cnn": {"width": 4, "blocks": 4, "dropout": 0.1}, "fnn": {"hidden_1": 32, "hidden_2": 16, "dropout": 0.1}}
 
@@ -287,3 +287,21 @@ def test_files_that_are_no_model(tmp_path, rng):
     (tmp_path / "swapped.safetensors").write_bytes(swapped)
     with pytest.raises(GenreError):
         inference.load(tmp_path / "swapped.safetensors")
+
+
+def test_the_temperature_is_found_among_many_tracks_and_kept_from_the_least_by_few(rng):
+    true = rng.integers(0, 4, 3000)
+    logits = torch.from_numpy(rng.normal(0, 2, (3000, 1, 4)))
+    told = logits.softmax(2)[:, 0].numpy()
+    drawn = [int(rng.choice(4, p=p)) for p in told]  # the logits are true: their triple is three times too sure
+    assert training.fit_temperature(list(3 * logits), drawn) == pytest.approx(3, rel=0.1)
+    right = [torch.nn.functional.one_hot(torch.tensor([g]), 4).float() for g in true[:20]]
+    assert 0.3 < training.fit_temperature(right, true[:20].tolist()) < 0.8
+
+
+def test_the_temperature_never_changes_the_answer(rng):
+    for _ in range(200):
+        logits = torch.from_numpy(rng.normal(0, 3, (5, 4)))
+        answers = {int(of_track(logits, temperature).argmax()) for temperature in (0.1, 0.5, 1.0, 4.0)}
+        assert len(answers) == 1
+        assert float(of_track(logits, 0.3).sum()) == pytest.approx(1)
