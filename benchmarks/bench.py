@@ -149,11 +149,11 @@ def train(params: config.Params) -> list[tuple[str, float, float, str]]:
 
         for epoch in range(1, epochs + 1):
             generator = torch.Generator().manual_seed(epoch)
-            _, versions, rows = sampler.draw(windows, generator)
+            tracks_drawn, rows = sampler.draw(windows, generator)
             model.network.train()
             for some in torch.arange(windows).split(settings.batch_size):
                 x = fitted.apply(sampler.windows(rows[some]))
-                targets = nn.functional.one_hot(sampler.genres[versions[some]], len(demo.GENRES)).float()
+                targets = nn.functional.one_hot(sampler.genres[tracks_drawn[some]], len(demo.GENRES)).float()
                 x, targets = mixup(x, targets, params.augment.batches.mixup_alpha, generator)
                 x = mask(x, generator, batches=params.augment.batches)
                 loss = nn.functional.cross_entropy(model.network(x), targets, label_smoothing=settings.label_smoothing)

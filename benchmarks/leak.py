@@ -16,15 +16,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks import command, judged
+from benchmarks import SEEDS, SHORT, command, judged
 from genre_core import evaluation, plots
 from genre_core.files import atomic, read_json, write_json
 
-SEEDS = (1, 2, 3)
 PROTOCOLS = ("segment", "track", "artist", "official")
 RESULTS = Path("docs/leak.json")
-# Shorter than the default recipe: the same for all protocols.
-SETTINGS = ("train.epochs=20", "train.windows_per_epoch=1024", "train.threads=1")
+SETTINGS = (*SHORT, "train.threads=1")
 LABELS = {"track": "each track's mean spectrum taken away", "dataset": "the data set's mean taken away"}
 TITLES = {
     "demo": "Demo data set (synthetic, 200 tracks): one network, four splits",

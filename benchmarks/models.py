@@ -13,14 +13,13 @@ import argparse
 import json
 import re
 import shutil
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks import experiment
+from benchmarks import command, experiment
 from genre_core.config import architectures
 from genre_core.evaluation import with_interval
 from genre_core.inference import Predictor
@@ -74,4 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command(main)

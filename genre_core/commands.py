@@ -71,7 +71,7 @@ def explain(chosen: argparse.Namespace) -> int:
         plots.explanation(chosen.out, found, segment_seconds=said.window_seconds, title=title)
     if chosen.json:
         edges = found.edges_hz.tolist()
-        bands = zip(edges[:-1], edges[1:], found.carried.mean(axis=1), strict=True)
+        bands = zip(edges[:-1], edges[1:], found.falls, strict=True)
         moments = zip(found.starts_seconds.tolist(), found.probability.tolist(), strict=True)
         shown = {
             "file": chosen.file,
@@ -89,8 +89,8 @@ def explain(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _predictions(name: str, folder: Path) -> str:
-    """A file of predictions, or that of a git revision, such as an experiment's name, written to `folder`."""
+def _predictions(name: str, copy: Path) -> str:
+    """A file of predictions, or that of a git revision, such as an experiment's name, written to `copy`."""
     from genre_core import revisions
 
     if Path(name).exists() or name.endswith(".csv"):
@@ -98,7 +98,6 @@ def _predictions(name: str, folder: Path) -> str:
     shown = revisions.show(name, "metrics/test/predictions.csv")
     if shown is None:
         raise GenreError(f"{name}: no file, and no git revision or experiment with metrics/test/predictions.csv")
-    copy = folder / f"{Path(name).name}.csv"
     copy.write_bytes(shown)
     return str(copy)
 
@@ -111,7 +110,7 @@ def compare(chosen: argparse.Namespace) -> int:
     from genre_core.evaluation import interval
 
     with tempfile.TemporaryDirectory() as folder:
-        found = comparison.compare(*(_predictions(name, Path(folder)) for name in (chosen.a, chosen.b)))
+        found = comparison.compare(_predictions(chosen.a, Path(folder, "a.csv")), _predictions(chosen.b, Path(folder, "b.csv")))
     if chosen.json:
         print(json.dumps({**asdict(found), "verdict": found.verdict}, indent=2, ensure_ascii=False))
         return 0

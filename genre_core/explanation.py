@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from genre_core.features import FLOOR_POWER, FeatureSpec, mel_band_hz
 from genre_core.inference import Ensemble, Model, features, heard, spectrograms
+from genre_core.normalisation import within_range
 from genre_core.store import Kind
 
 
@@ -33,6 +35,8 @@ class Explanation:
     edges_hz : np.ndarray [shape=(bands + 1,)]
     carried : np.ndarray [shape=(bands, windows)]
         By how much the genre's probability falls in each window where a band is taken away; below 0 where it rises.
+    falls : np.ndarray [shape=(bands,)]
+        By how much that of the whole file falls.
     mel : np.ndarray [shape=(frames, n_mels)]
         dB, and how it was made:
     spec : FeatureSpec
@@ -43,6 +47,7 @@ class Explanation:
     probability: np.ndarray
     edges_hz: np.ndarray
     carried: np.ndarray
+    falls: np.ndarray
     mel: np.ndarray
     spec: FeatureSpec
 
@@ -50,7 +55,7 @@ class Explanation:
     def bands(self) -> list[tuple[str, float]]:
         """Each band, low to high, with the fall of the whole file's probability."""
         edges = [f"{hz:.0f}" for hz in self.edges_hz]
-        return [(f"{low}-{high} Hz", float(fall)) for low, high, fall in zip(edges[:-1], edges[1:], self.carried.mean(axis=1), strict=True)]
+        return [(f"{low}-{high} Hz", float(fall)) for low, high, fall in zip(edges[:-1], edges[1:], self.falls, strict=True)]
 
 
 def explain(model: Model, y: np.ndarray, sample_rate: int, starts_seconds: Sequence[float], genre: str, *, bands: int = 8) -> Explanation:
@@ -72,6 +77,8 @@ def explain(model: Model, y: np.ndarray, sample_rate: int, starts_seconds: Seque
     specs = spectrograms(model)
     mels = heard(model, y, sample_rate)
     shown: Kind = "mel" if "mel" in mels else "musicnn"
+    if "mel" in mels:
+        mels["mel"] = _within_range(model, mels["mel"])
     spec, mel = specs[shown], mels[shown]
     edges = np.linspace(0, spec.n_mels, bands + 1).round().astype(int)
     centres = mel_band_hz(spec)
@@ -84,18 +91,28 @@ def explain(model: Model, y: np.ndarray, sample_rate: int, starts_seconds: Seque
     if "musicnn" in mels:
         filling["musicnn"] = np.full(specs["musicnn"].n_mels, 10 * np.log10(FLOOR_POWER))
 
-    def judged(low_hz: float, high_hz: float) -> np.ndarray:
+    def judged(low_hz: float, high_hz: float) -> tuple[np.ndarray, float]:
         left = {kind: _without(mels[kind], specs[kind], low_hz, high_hz, filling[kind]) for kind in mels}
         made = features(model, left)
         if "mfcc" in model.kinds:
             even = _without(mel, spec, low_hz, high_hz, np.full(spec.n_mels, mel.mean()))
             made["mfcc"] = features(model, {"mel": even})["mfcc"]
-        return model.probabilities(model.score(made, starts_seconds))[:, number]
+        logits = model.score(made, starts_seconds)
+        return model.probabilities(logits)[:, number], float(model.track_probabilities(logits)[number])
 
-    whole = judged(0.0, 0.0)
+    windows, whole = judged(0.0, 0.0)
     edges_of_bands = tqdm(list(pairwise(edges_hz)), desc="explain", unit="band", leave=False, disable=None)
-    carried = np.array([whole - judged(low, high) for low, high in edges_of_bands])
-    return Explanation(genre, np.array(starts_seconds), whole, edges_hz, carried, mel, spec)
+    without = [judged(low, high) for low, high in edges_of_bands]
+    carried = np.array([windows - of_windows for of_windows, _ in without])
+    falls = np.array([whole - of_file for _, of_file in without])
+    return Explanation(genre, np.array(starts_seconds), windows, edges_hz, carried, falls, mel, spec)
+
+
+def _within_range(model: Model, mel: np.ndarray) -> np.ndarray:
+    """What of `mel` its networks see: without the loudest band, their range would else reach further down in the others."""
+    members = model.members if isinstance(model, Ensemble) else [model]
+    ranges = [member.normalisation.range_db for member in members if member.kind == "mel"]
+    return within_range(torch.from_numpy(mel), max(ranges)).numpy() if ranges and all(ranges) else mel
 
 
 def _filling(model: Model, mel: np.ndarray) -> np.ndarray:
@@ -111,6 +128,6 @@ def _filling(model: Model, mel: np.ndarray) -> np.ndarray:
 def _without(mel: np.ndarray, spec: FeatureSpec, low_hz: float, high_hz: float, filling: np.ndarray) -> np.ndarray:
     centres = mel_band_hz(spec)
     gone = (centres >= low_hz) & (centres < high_hz)
-    heard = mel.copy()
-    heard[:, gone] = filling[gone]
-    return np.asarray(heard, np.float32)
+    rest = mel.copy()
+    rest[:, gone] = filling[gone]
+    return np.asarray(rest, np.float32)

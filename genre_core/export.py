@@ -106,7 +106,7 @@ def exportable(model: Model) -> GenreModel:
         It is an ensemble.
     """
     if not isinstance(model, GenreModel):
-        raise GenreError("an ensemble cannot be exported; export its members, and take the mean of their probabilities")
+        raise GenreError("an ensemble cannot be exported; the mean of what its members say is nearly the same: export them")
     return model
 
 
@@ -141,8 +141,12 @@ def export(model: GenreModel, path: str | Path, *, features: bool = True, int8: 
     described = {
         **{key: value for key, value in model.description().items() if key != "format"},
         "sample_rate": spec.sample_rate,
-        "input": "samples, float32, mono" if features else "windows, normalised",
+        "input": "samples, float32, mono"
+        if features
+        else "windows, normalised by features.range_db and normalise, then mean and deviation",
     }
+    if not features:
+        described |= {name: getattr(model.normalisation, name).tolist() for name in ("mean", "deviation")}
     example: torch.Tensor
     if features:
         module: nn.Module = FromSamples(model, compact=int8).eval()
@@ -232,7 +236,7 @@ def check(model: GenreModel, path: str | Path, project: Path, *, features: bool)
         given.append(ready.run(None, feeds)[0])
         wanted.append(expected)
     if not features:
-        given, wanted = ([model.of_track(torch.from_numpy(v)) for v in values] for values in (given, wanted))
+        given, wanted = ([model.track_probabilities(torch.from_numpy(v)) for v in values] for values in (given, wanted))
     feeds = _case(model, _noise(model, 30.0, 0), features)[0]
     times = []
     for _ in range(5):
@@ -262,7 +266,7 @@ def _case(model: GenreModel, y: np.ndarray, features: bool) -> tuple[dict[str, n
     rows = inference.features(model, inference.heard(model, y, rate))[model.kind]
     logits = model.logits(rows, starts)
     if features:
-        return {"samples": y}, model.of_track(logits)
+        return {"samples": y}, model.track_probabilities(logits)
     return {"windows": torch.cat(list(model.windows(rows, starts))).numpy()}, logits.numpy()
 
 

@@ -135,7 +135,8 @@ def build(
     check = partial(_check, raw=raw, seconds=seconds, silence_dbfs=silence_dbfs)
     results = map_tracks(check, catalogue, workers=workers, preload=("genre_core.index",))
     for track, result in tqdm(zip(catalogue, results, strict=True), total=len(catalogue), desc="segment", unit="track", disable=None):
-        kept = next((t.track for t in usable if t.track in others), None) if (others := copies_of.get(track.track)) else None
+        others = copies_of.get(track.track, set())
+        kept = next((t.track for t in usable if t.track in others), None) if others else None
         if isinstance(result, IndexedTrack) and kept:
             rejected.append((track, f"a copy of {kept}"))
         elif isinstance(result, IndexedTrack):

@@ -93,7 +93,7 @@ class Familiarity:
         return float((off @ self.precision @ off).clamp(min=0).sqrt())
 
 
-def of_track(logits: torch.Tensor, temperature: float) -> torch.Tensor:
+def pooled(logits: torch.Tensor, temperature: float) -> torch.Tensor:
     """Calibrated probabilities of a track, shape ``(genres,)``, float64, from its windows' `logits` [shape=(windows, genres)].
 
     The windows' probabilities are averaged before the temperature comes, which so never changes the answer (pool, then calibrate:
@@ -108,12 +108,12 @@ class _Calibrated:
     temperature: float
 
     def probabilities(self, logits: torch.Tensor) -> np.ndarray:
-        """Of each window, shape ``(windows, genres)``, float64."""
+        """Of each window, shape ``(windows, genres)``, float64; by the temperature of tracks, as windows have none of their own."""
         return (logits.double() / self.temperature).softmax(dim=1).numpy()
 
-    def of_track(self, logits: torch.Tensor) -> np.ndarray:
-        """Of the track that the windows are of: see the function `of_track`."""
-        return of_track(logits, self.temperature).numpy()
+    def track_probabilities(self, logits: torch.Tensor) -> np.ndarray:
+        """Of the track that the windows are of: see `pooled`."""
+        return pooled(logits, self.temperature).numpy()
 
 
 @dataclass
@@ -425,7 +425,7 @@ class Prediction:
     starts_seconds : np.ndarray [shape=(windows,)]
     window_seconds : float
     timeline : np.ndarray [shape=(windows, genres)]
-        Probabilities of each window, genres in the model's order.
+        Probabilities of each window, genres in the model's order; the file's are pooled before the temperature, so not their mean.
     """
 
     genre: str
@@ -490,6 +490,7 @@ class Predictor:
         AudioError
             The file cannot be decoded, is too long, or is shorter than one segment.
         """
+        path = Path(path)
         name = name or one_line(str(path))
         try:
             audio = decode(path, sample_rate=self.sample_rate, max_seconds=max_seconds, deadline_s=deadline_s)
@@ -535,7 +536,7 @@ class Predictor:
         mels = heard(self.model, y, sample_rate)
         made = features(self.model, mels)
         logits = self.model.score(made, starts)
-        windows, whole = self.model.probabilities(logits), self.model.of_track(logits)
+        windows, whole = self.model.probabilities(logits), self.model.track_probabilities(logits)
         order = np.argsort(-whole, kind="stable")
         probabilities = {self.model.genres[i]: float(whole[i]) for i in order}
         sure = not silent and is_sure(self.model, whole, made.get("musicnn"), mels.get("musicnn"))

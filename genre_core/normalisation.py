@@ -75,10 +75,13 @@ def fit(kind: str, tracks: Iterable[np.ndarray], frames: int, *, range_db: float
     return Normalisation(kind, mean.float(), deviation.float(), range_db)
 
 
+def within_range(track: torch.Tensor, range_db: float) -> torch.Tensor:
+    """`track` in dB, levels further below its highest than `range_db` raised to that; as it is with 0.0."""
+    return torch.maximum(track, track.amax() - range_db) if range_db else track
+
+
 def _of_track(track: torch.Tensor, kind: str, range_db: float) -> torch.Tensor:
-    track = track.float()
-    if range_db:
-        track = torch.maximum(track, track.amax() - range_db)
+    track = within_range(track.float(), range_db)
     return track - track.mean(0) if kind == "track" else track
 
 

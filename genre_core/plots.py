@@ -241,8 +241,7 @@ def explanation(path: str | Path, found: Explanation, *, segment_seconds: float,
     figure.colorbar(image, ax=axis, label="fall of P without the band", location="bottom", shrink=0.6)
 
     axis = axes[1, 1]
-    falls = found.carried.mean(axis=1)
-    axis.barh((rows[:-1] + rows[1:]) / 2, falls, height=np.diff(rows) * 0.9, color=np.where(falls > 0, "tab:red", "tab:blue"))
+    axis.barh((rows[:-1] + rows[1:]) / 2, found.falls, height=np.diff(rows) * 0.9, color=np.where(found.falls > 0, "tab:red", "tab:blue"))
     axis.axvline(0, color="black", linewidth=0.8)
     axis.set(ylim=(0, found.spec.n_mels), yticks=[], xlabel="fall over the whole file")
     _save(figure, path)

@@ -85,7 +85,8 @@ class Listener:
     sample_rate : int
         Hz, of what is pushed.
     context_seconds : float
-        How far back an answer reaches; what ``features.normalise: track`` takes away is the mean of that context.
+        How far back an answer reaches; what ``features.normalise: track`` takes away is the mean of that context,
+        and what ``features.range_db`` counts from is the loudest in it.
     """
 
     def __init__(self, model: Model, sample_rate: int, *, context_seconds: float = CONTEXT_SECONDS) -> None:
@@ -128,7 +129,7 @@ class Listener:
         if not starts:
             return None
         made = features(self.model, self._mel)
-        whole = self.model.of_track(self.model.score(made, starts))
+        whole = self.model.track_probabilities(self.model.score(made, starts))
         order = np.argsort(-whole, kind="stable")
         loud = max(level for _, level in self._peaks) > 10 ** (SILENCE_DBFS / 20)
         done = time.monotonic()

@@ -24,9 +24,9 @@ from genre_core.config import Augment, Train
 from genre_core.errors import GenreError
 from genre_core.evaluation import macro_f1
 from genre_core.files import atomic, write_csv
-from genre_core.inference import GenreModel, of_track
+from genre_core.inference import GenreModel, pooled
 
-_PRIOR_DEVIATION = 0.3  # of the logarithm of the temperature
+_PRIOR_DEVIATION = 0.3  # from 0.55 to 1.8 within two of them
 HISTORY = ("epoch", "lr", "train_loss", "valid_loss", "valid_accuracy", "valid_macro_f1")
 
 
@@ -128,8 +128,8 @@ class Sampler:
         self.grids = [torch.tensor([first_frame(s) for s in t.starts_seconds]) for t in tracks]
         self.segments = sum(len(t.starts_seconds) for t in tracks)
 
-    def draw(self, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Draw `count` windows: their track, version, and first row in `features`, each of shape ``(count,)``."""
+    def draw(self, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw `count` windows: their track, and first row in `features`, both of shape ``(count,)``."""
         tracks = torch.cat([torch.randperm(len(self.genres), generator=generator) for _ in range(-(-count // len(self.genres)))])[:count]
         share = torch.rand(3, count, generator=generator, dtype=torch.float64)
         version = self.first_version[tracks] + (share[0] * self.versions[tracks]).long()
@@ -142,7 +142,7 @@ class Sampler:
             )
             scale = self.length[version] / self.length[self.first_version[tracks]]  # a copy of another tempo
             start = torch.minimum((grid * scale).long(), room)
-        return tracks, version, self.begin[version] + start
+        return tracks, self.begin[version] + start
 
     def windows(self, rows: torch.Tensor) -> torch.Tensor:
         """Windows that begin at `rows`, shape ``(B, T, n_bins)``, float32."""
@@ -232,7 +232,7 @@ def fit(
             epoch = state.epoch + 1
             torch.manual_seed(seed * 100_003 + epoch)  # dropout
             generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
-            tracks, _, rows = sampler.draw(steps * params.batch_size, generator)
+            tracks, rows = sampler.draw(steps * params.batch_size, generator)
             network.train()
             network.thaw(state.epoch / params.epochs)
             total = 0.0
@@ -377,7 +377,7 @@ def _validate(model: GenreModel, network: Any, valid: Sequence[ValidTrack], wher
     trained, model.network = model.network, network
     try:
         with torch.autocast(where.device.type, torch.bfloat16, enabled=where.bf16):
-            tracks = np.array([of_track(model.logits(t.features, t.starts_seconds), 1.0).numpy() for t in valid])  # (tracks, genres)
+            tracks = np.array([pooled(model.logits(t.features, t.starts_seconds), 1.0).numpy() for t in valid])  # (tracks, genres)
     finally:
         model.network = trained
     return scores_of(tracks, [t.genre for t in valid])
@@ -393,22 +393,23 @@ def scores_of(tracks: np.ndarray, genres: Sequence[int]) -> dict[str, float]:
     }
 
 
-def fit_temperature(logits: Sequence[torch.Tensor], genres: Sequence[int]) -> float:
-    """The temperature that makes the tracks' `genres` most likely (Guo et al. 2017), between 0.1 and 10, if there are many of them.
-
-    Its logarithm has a normal prior around 0 with a deviation of 0.3: a few tracks, all of them right, would take the least there is.
+def fit_temperature(logits: Sequence[torch.Tensor], genres: Sequence[int], *, prior_deviation: float = _PRIOR_DEVIATION) -> float:
+    """The temperature that makes the tracks' `genres` most likely (Guo et al. 2017), between 0.1 and 10.
 
     Parameters
     ----------
     logits : sequence of torch.Tensor [shape=(windows, genres)]
         Of each validation track.
     genres : sequence of int
+    prior_deviation : float
+        Of the normal prior of its logarithm, around 0: a few tracks, all of them right, would take the least there is. It counts as
+        much as a few tracks do, and next to nothing beside many.
     """
     from scipy.optimize import minimize_scalar
 
     def loss(log_temperature: float) -> float:
-        picked = [of_track(x, math.exp(log_temperature))[genre] for x, genre in zip(logits, genres, strict=True)]
-        return float(-torch.stack(picked).clamp(min=1e-12).log().sum()) + (log_temperature / _PRIOR_DEVIATION) ** 2 / 2
+        picked = [pooled(x, math.exp(log_temperature))[genre] for x, genre in zip(logits, genres, strict=True)]
+        return float(-torch.stack(picked).clamp(min=1e-12).log().sum()) + (log_temperature / prior_deviation) ** 2 / 2
 
     return round(math.exp(minimize_scalar(loss, bounds=(math.log(0.1), math.log(10)), method="bounded").x), 4)
 

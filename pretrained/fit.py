@@ -4,6 +4,7 @@ A candidate is logistic regression on the mean over time of the 50 tags' probabi
 within one standard error of the best, the most regularised is taken (Breiman et al. 1984): the differences are noise.
 """
 
+import math
 import warnings
 from itertools import product
 
@@ -59,7 +60,7 @@ def main() -> str:
 
     out = heard[name, c].reshape(-1, len(genres))
     labels = [genres.index(g) for g in data.genres] * chosen.repeats
-    temperature = training.fit_temperature([torch.from_numpy(row)[None] for row in out], labels)
+    temperature = training.fit_temperature([torch.from_numpy(row)[None] for row in out], labels, prior_deviation=math.inf)
     write_csv(
         FOLDER / "cross_validation.csv",
         ["repeat", "track", "artist", "true", *(f"p_{g}" for g in genres)],

@@ -18,8 +18,8 @@ def main() -> str:
     with reader(STORES, model.kinds) as read:
         logits = {track: model.score(read(track), starts) for track, starts in test.items()}
     windows = {track: model.probabilities(value) for track, value in logits.items()}
-    of_tracks = np.array([model.of_track(value) for value in logits.values()])
-    uncalibrated = np.array([inference.of_track(value, 1.0).numpy() for value in logits.values()])
+    of_tracks = np.array([model.track_probabilities(value) for value in logits.values()])
+    uncalibrated = np.array([inference.pooled(value, 1.0).numpy() for value in logits.values()])
     of_segments = np.concatenate(list(windows.values()))
     rows = [split.tracks[track] for track in test]
     true = np.array([model.genres.index(row.genre) for row in rows])

@@ -128,7 +128,7 @@ def _ensemble(
     with reader(STORES, model.kinds) as read:
         logits = [model.score(read(track), starts) for track, starts in valid.items()]
     model.temperature = training.fit_temperature(logits, genres)
-    scores = training.scores_of(torch.stack([inference.of_track(x, 1.0) for x in logits]).numpy(), genres)
+    scores = training.scores_of(torch.stack([inference.pooled(x, 1.0) for x in logits]).numpy(), genres)
     row = {"epoch": 1, "lr": 0.0, "train_loss": scores["valid_loss"], **scores}
     write_csv(OUT / "history.csv", training.HISTORY, [row])
     named = ", ".join(f"{path.stem} ({member.type})" for path, member in zip(paths, members, strict=True))

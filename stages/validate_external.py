@@ -67,10 +67,10 @@ def main() -> str:
     status = Counter(row["status"] for row in rows)
     options = {"samples": params.evaluate.bootstrap_samples, "seed": params.seed}
     clips, scores = _scores([(true, said) for true, said, _ in heard], genres, options)
-    drop = low = high = None
+    drop: tuple[float, float, float] | None = None
     if clips:
-        drop = round(test["track"]["accuracy"] - scores["accuracy"], 4)
-        low, high = evaluation.proportion_difference(test["track"]["accuracy"], test["artists"], scores["accuracy"], clips)
+        between = evaluation.proportion_difference(test["track"]["accuracy"], test["artists"], scores["accuracy"], clips)
+        drop = (test["track"]["accuracy"] - scores["accuracy"], *between)
     of_genres = _by_genre([row for row in rows if row["predicted"] and row["true"] in genres])
     write_csv(OUT / "genres.csv", GENRE_COLUMNS, of_genres)
     others, beside = _scores([(true, other) for true, _, other in heard], packaged.model.genres, options)
@@ -82,19 +82,17 @@ def main() -> str:
             "clips_failed": status["failed"],
             "clips_skipped": status["skipped"],
             **scores,
-            "accuracy_drop_from_test": drop,
-            "accuracy_drop_low": _rounded(low),
-            "accuracy_drop_high": _rounded(high),
+            **{f"accuracy_drop_{key}": _rounded(drop[i] if drop else None) for i, key in enumerate(("from_test", "low", "high"))},
             "pretrained": {"clips": others, **beside},
         },
     )
-    if drop is None or low is None or high is None:
+    if drop is None:
         return (
             f"validate_external: no clip could be scored ({status['failed']} failed, {status['skipped']} skipped); scores are null in {OUT}"
         )
     return (
         f"validate_external: accuracy {evaluation.with_interval(scores)} of {clips} clips, "
-        f"{evaluation.interval(drop, low, high, sign='+')} below the test's; pretrained {evaluation.with_interval(beside)}"
+        f"{evaluation.interval(*drop, sign='+')} below the test's; pretrained {evaluation.with_interval(beside)}"
     )
 
 

@@ -6,11 +6,10 @@ import subprocess
 
 import numpy as np
 import pytest
-import yaml
 from conftest import ROOT, run, set_params
 
 from benchmarks import leak, search
-from genre_core import cli
+from genre_core import cli, config, models
 from genre_core.audio import write
 from genre_core.errors import GenreError
 from genre_core.files import read_json
@@ -122,8 +121,24 @@ def test_the_pages_of_leak_and_experiments_are_those_of_their_results():
 
     rows = json.loads((ROOT / "docs/experiments.json").read_text())
     assert (ROOT / "docs/experiments.md").read_text() == experiments.page(rows)
-    assert rows["default"]["settings"] == []
-    assert yaml.safe_load((ROOT / "params.yaml").read_text())["train"]["keep"] == "last"  # as the page says
+    params = config.load(ROOT / "params.yaml")
+    network = models.build(params.model.type, params.model.chosen(), n_bins=128, n_genres=10)
+    assert rows["default"]["parameters"] == sum(p.numel() for p in network.parameters())
+    assert params.train.keep == "last"  # as the page says
+
+
+def test_a_row_runs_what_its_page_says(monkeypatch):
+    from benchmarks import SHORT, experiments
+
+    asked = {}
+    monkeypatch.setattr(experiments, "judged", lambda runs: asked.update(runs) or {})
+    for row in ("default", "short-mixup-1", "audio-copies-none"):
+        assert experiments.run(row, "/x")["settings"] == list((experiments.FEATURES | experiments.COPIES)[row])
+    assert {name.rsplit("-", 1)[1] for name in asked} == {"1", "2", "3"}
+    assert "dataset.features.path=/x" in asked["default-1"]
+    assert not set(SHORT) & set(asked["default-1"])
+    assert {*SHORT, "augment.batches.mixup_alpha=1.0", "seed=2"} <= set(asked["short-mixup-1-2"])
+    assert {"dataset.folder.path=/x", "augment.copies.pitch=0", "seed=3", "segment.seed=3"} <= set(asked["audio-copies-none-3"])
 
 
 def test_a_planted_leak_is_shown(own, tmp_path, rng):

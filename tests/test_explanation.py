@@ -69,6 +69,18 @@ def test_a_band_that_counts_by_its_level_is_named_too(rng):
     assert falls[4] > 0.5
 
 
+def test_the_loudest_band_is_not_blamed_for_what_its_absence_uncovers(rng):
+    """A sine far above all else, which only sets how far down the network sees."""
+    y = 0.002 * pulsing(rng) + (0.7 * np.sin(2 * np.pi * 60 * np.arange(6 * 22050) / 22050)).astype(np.float32)
+    model = model_of(slice(64, 80))
+    model.normalisation = Normalisation("dataset", torch.zeros(128), torch.ones(128), range_db=60.0)
+    found = explain(model, y, 22050, [0.0, 1.0, 2.0], "quiet")
+    assert abs(found.falls[0]) < 1e-3
+    loud = explain(model, y + 0.5 * pulsing(rng), 22050, [0.0, 1.0, 2.0], "loud")
+    assert int(np.argmax(loud.falls)) == 4
+    assert abs(loud.falls[0]) < 1e-3
+
+
 def test_a_track_as_short_as_a_segment_has_no_interventions(tmp_path, rng, monkeypatch):
     soundfile.write(tmp_path / "a.wav", rng.normal(0, 0.1, 22050), 22050)
     monkeypatch.setattr(interventions, "_predictor", lambda model: Predictor(model_of(slice(0, 9))))

@@ -18,7 +18,7 @@ SPEC = FeatureSpec(22050, 2048, 512, 128, 20, 20.0, 11025.0)
 GENRES = ["a", "b", "c"]
 
 
-def model_of(kind, normalise, rng):
+def model_of(kind, normalise, rng, range_db=0.0):
     torch.manual_seed(1)
     own = {"cnn": {"width": 8, "blocks": 5, "dropout": 0.3}, "fnn": {"hidden_1": 32, "hidden_2": 16, "dropout": 0.4}}[kind]
     bins = {"cnn": SPEC.n_mels, "fnn": SPEC.n_mfcc}[kind]
@@ -27,13 +27,16 @@ def model_of(kind, normalise, rng):
         if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 2)
-    fitted = normalisation.fit(normalise, [rng.normal(-30, 15, (600, bins)).astype(np.float32)], SPEC.frames(3))
+    fitted = normalisation.fit(normalise, [rng.normal(-30, 15, (600, bins)).astype(np.float32)], SPEC.frames(3), range_db=range_db)
     return GenreModel(kind, own, network, GENRES, SPEC, 3.0, 1.5, fitted, temperature=0.7)
 
 
-@pytest.mark.parametrize(("kind", "normalise"), [("cnn", "track"), ("cnn", "dataset"), ("cnn", "window"), ("fnn", "dataset")])
-def test_samples_in_probabilities_out_as_torch(tmp_path, rng, kind, normalise):
-    model = model_of(kind, normalise, rng)
+@pytest.mark.parametrize(
+    ("kind", "normalise", "range_db"),
+    [("cnn", "track", 0.0), ("cnn", "track", 20.0), ("cnn", "dataset", 60.0), ("cnn", "window", 0.0), ("fnn", "dataset", 0.0)],
+)
+def test_samples_in_probabilities_out_as_torch(tmp_path, rng, kind, normalise, range_db):
+    model = model_of(kind, normalise, rng, range_db)
     export.export(model, tmp_path / "m.onnx")
     session = export.session(tmp_path / "m.onnx")
     for seconds in (3.0, 3.7, 4.5, 11.3, 30.01):

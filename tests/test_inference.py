@@ -163,3 +163,11 @@ def test_many_files_show_progress_on_a_terminal_alone(project, model, tmp_path):
             shown += chunk.decode()
     assert "predict: 100%" in shown
     assert "30/30" in shown
+
+
+def test_an_error_names_the_file_once(tmp_path):
+    (tmp_path / "text.mp3").write_text("no music")
+    for name in ("./text.mp3", f"{tmp_path}//text.mp3"):
+        done = run("genre", "predict", name, "--model", "pretrained", cwd=tmp_path, check=False)
+        assert done.returncode == 2
+        assert done.stderr.count("text.mp3") == 1

@@ -342,6 +342,8 @@ def test_every_network_through_train_and_evaluate(own, name):
     assert metrics(own, "test")["model"]["type"] == name
     said = run("genre", "predict", "--model", "data/model/model.safetensors", "data/raw/pop/pop.00000.wav", cwd=own).stdout
     assert f": {name} trained on demo" in said
+    model = inference.load(own / "data/model/model.safetensors")
+    assert model.normalisation.range_db == (60.0 if model.kind == "mel" else 0.0)
 
 
 def test_an_ensemble_is_the_mean_of_its_members(own):
@@ -357,9 +359,11 @@ def test_an_ensemble_is_the_mean_of_its_members(own):
     assert isinstance(made.model, Ensemble)
     made.model.temperature = 1.0
     file = own / "data/raw/jazz/jazz.00000.wav"
-    each = [Predictor(members / f"{name}.safetensors").predict_file(file).probabilities for name in ("cnn", "fnn")]
-    for genre, p in made.predict_file(file).probabilities.items():
-        assert p == pytest.approx((each[0][genre] + each[1][genre]) / 2, abs=1e-6)
+    each = [Predictor(members / f"{name}.safetensors").predict_file(file).timeline for name in ("cnn", "fnn")]
+    said = made.predict_file(file)
+    np.testing.assert_allclose(said.timeline, np.mean(each, axis=0), atol=1e-6)
+    wanted = dict(zip(made.model.genres, np.mean(each, axis=(0, 1)), strict=True))
+    assert said.probabilities == pytest.approx(wanted, abs=1e-6)
     set_params(own, segment__fold=1)
     done = run("dvc", "repro", cwd=own, check=False)
     assert "trained on another split" in done.stderr + done.stdout
