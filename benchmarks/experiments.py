@@ -29,18 +29,19 @@ BASE = ("dataset.name=features", "segment.protocol=official", "segment.folds=20"
 AUDIO_BASE = ("dataset.name=folder", "segment.protocol=track", "train.threads=1")
 WHOLE: dict[str, tuple[str, ...]] = {
     "default": (),
+    "masks-wide": ("augment.batches.frequency_mask_share=0.25", "augment.batches.time_mask_share=0.25"),
+    "width-24": ("model.cnn.width=24",),
+    "mixup": ("augment.batches.mixup_alpha=0.3",),
     "range-none": ("features.range_db=0.0",),
-    "epochs-60-width-24": ("train.epochs=60", "train.windows_per_epoch=1024", "model.cnn.width=24"),
 }
 SINGLE: dict[str, tuple[str, ...]] = {
     "short": (),
     "short-range-none": ("features.range_db=0.0",),
     "short-range-50": ("features.range_db=50.0",),
-    "short-range-70": ("features.range_db=70.0",),
     "short-mean-of-data-set": ("features.normalise=dataset",),
     "short-per-window": ("features.normalise=window",),
     "short-crops-none": ("augment.batches.crops=false",),
-    "short-mixup-none": ("augment.batches.mixup_alpha=0.0",),
+    "short-mixup-0.3": ("augment.batches.mixup_alpha=0.3",),
     "short-mixup-1": ("augment.batches.mixup_alpha=1.0",),
     "short-masks-none": ("augment.batches.frequency_masks=0", "augment.batches.time_masks=0"),
     "short-smoothing-none": ("train.label_smoothing=0.0",),

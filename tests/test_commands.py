@@ -132,12 +132,12 @@ def test_a_row_runs_what_its_page_says(monkeypatch):
 
     asked = {}
     monkeypatch.setattr(experiments, "judged", lambda runs: asked.update(runs) or {})
-    for row in ("default", "short-mixup-1", "audio-copies-none"):
+    for row in ("default", "short-mixup-0.3", "audio-copies-none"):
         assert experiments.run(row, "/x")["settings"] == list((experiments.FEATURES | experiments.COPIES)[row])
     assert {name.rsplit("-", 1)[1] for name in asked} == {"1", "2", "3"}
     assert "dataset.features.path=/x" in asked["default-1"]
     assert not set(SHORT) & set(asked["default-1"])
-    assert {*SHORT, "augment.batches.mixup_alpha=1.0", "seed=2"} <= set(asked["short-mixup-1-2"])
+    assert {*SHORT, "augment.batches.mixup_alpha=0.3", "seed=2"} <= set(asked["short-mixup-0.3-2"])
     assert {"dataset.folder.path=/x", "augment.copies.pitch=0", "seed=3", "segment.seed=3"} <= set(asked["audio-copies-none-3"])
 
 

@@ -57,7 +57,7 @@ def test_the_answer_is_that_of_a_file_with_the_same_seconds(rng, rate):
     wanted = dict(zip(finer.genres, finer.track_probabilities(logits), strict=True))
     assert heard.seconds == pytest.approx(8, abs=0.01)
     assert heard.real_time_factor > 0
-    assert heard.probabilities == pytest.approx(wanted, abs=1e-3 if rate == 16000 else 0.02)
+    assert heard.probabilities == pytest.approx(wanted, abs=1e-3 if rate == 16000 else 0.05)
 
 
 def test_the_answer_forgets_what_is_past_and_silence_is_no_answer(rng):
