@@ -90,12 +90,13 @@ def page(results: dict[str, dict[str, Any]]) -> str:
 
     def table(rows: Iterable[str]) -> list[str]:
         lines = ["| row | changed | parameters | mean of three seeds [95 %] | each seed |", "|---|---|---|---|---|"]
-        for row in sorted((row for row in rows if row in results), key=lambda row: -results[row]["mean"]):
+        there = sorted((row for row in rows if row in results), key=lambda row: -results[row]["mean"])
+        for row in there:
             r = results[row]
             settings = ", ".join(f"`{s}`" for s in r["settings"]) or "nothing"
             each = ", ".join(f"{a:.3f}" for a in r["accuracies"])
             lines.append(f"| `{row}` | {settings} | {r['parameters']:,} | {interval(r['mean'], r['low'], r['high'])} | {each} |")
-        return lines
+        return lines if there else ["No row was run with the present defaults."]
 
     return "\n".join(
         [
