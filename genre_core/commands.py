@@ -368,6 +368,8 @@ def features(chosen: argparse.Namespace) -> int:
     if out.suffix != f".{chosen.format}":
         raise GenreError(f"--out {out}: write to a .{chosen.format} file")
     files, errors = _expand(chosen.files)
+    if chosen.format == "csv" and len(files) > 1:
+        descriptors.compile_once()  # see https://github.com/numba/numba/issues/10128
     work = partial(tables.of_file, form=chosen.format, seconds=chosen.seconds)
     results = map_tracks(work, files, preload=("genre_core.tables",))
     made = []

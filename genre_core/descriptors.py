@@ -27,6 +27,11 @@ DESCRIPTORS = (
 COLUMNS = ("filename", "length", *DESCRIPTORS, "label")
 
 
+def compile_once() -> None:
+    """Compile what librosa compiles on first use, before several processes do: numba's cache of two at once can crash both."""
+    descriptors(np.random.default_rng(0).normal(size=SAMPLE_RATE).astype(np.float32))
+
+
 def descriptors(y: np.ndarray) -> dict[str, float]:
     """Descriptors of mono samples.
 

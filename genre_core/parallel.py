@@ -33,8 +33,9 @@ def _worker() -> None:
 
 def _start_server() -> None:
     """Start the fork server deaf to Ctrl-C, which would break its imports: the parent answers for all, a moment later."""
-    from multiprocessing import forkserver
+    from multiprocessing import forkserver, resource_tracker
 
+    resource_tracker.ensure_running()  # the server starts it, and its start lets Ctrl-C through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         forkserver.ensure_running()

@@ -21,6 +21,12 @@ from genre_core.features import FeatureSpec
 SPEC = FeatureSpec(sample_rate=22050, n_fft=2048, hop_length=512, n_mels=128, n_mfcc=20, fmin_hz=20.0, fmax_hz=11025.0)
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Before tests run side by side, one process compiles what they share."""
+    if getattr(session.config.option, "numprocesses", None) and not hasattr(session.config, "workerinput"):
+        subprocess.run([sys.executable, "-c", "from genre_core.descriptors import compile_once; compile_once()"], check=True)
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)

@@ -40,7 +40,7 @@ def rows(name, seconds=3.0):
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
-        ("cnn", 220_594),
+        ("cnn", 98_682),
         ("fnn", 37_994),
         ("mfcc_cnn", 299_338),
         ("vgg", 1_378_010),
