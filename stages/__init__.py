@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import os
 import signal
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from multiprocessing import forkserver
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -37,6 +40,9 @@ def _interrupted(number: int, frame: FrameType | None) -> None:
     threading.excepthook = lambda _: None  # what this end does to a pool's threads is no news
     for worker in multiprocessing.active_children():  # one that is still starting would miss what this end takes away, and say so
         worker.kill()
+    if server := getattr(forkserver._forkserver, "_forkserver_pid", None):  # type: ignore[attr-defined]  # it would start workers without us
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server, signal.SIGKILL)
     print("interrupted; nothing half-written is left, run `dvc repro` to go on", file=sys.stderr)
     raise SystemExit(128 + number)
 
