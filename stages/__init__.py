@@ -40,7 +40,7 @@ def _interrupted(number: int, frame: FrameType | None) -> None:
     threading.excepthook = lambda _: None  # what this end does to a pool's threads is no news
     for worker in multiprocessing.active_children():  # one that is still starting would miss what this end takes away, and say so
         worker.kill()
-    if server := getattr(forkserver._forkserver, "_forkserver_pid", None):  # type: ignore[attr-defined]  # it would start workers without us
+    if server := getattr(forkserver._forkserver, "_forkserver_pid", None):  # it would start workers without us
         with contextlib.suppress(ProcessLookupError):
             os.kill(server, signal.SIGKILL)
     print("interrupted; nothing half-written is left, run `dvc repro` to go on", file=sys.stderr)
