@@ -76,20 +76,18 @@ def explain(model: Model, y: np.ndarray, sample_rate: int, starts_seconds: Seque
     """
     specs = spectrograms(model)
     mels = heard(model, y, sample_rate)
-    shown: Kind = "mel" if "mel" in mels else "musicnn"
+    filling: dict[Kind, np.ndarray] = {}
     if "mel" in mels:
         mels["mel"] = _within_range(model, mels["mel"])
-    spec, mel = specs[shown], mels[shown]
+        filling["mel"] = _filling(model, mels["mel"])
+    if "musicnn" in mels:
+        filling["musicnn"] = np.full(specs["musicnn"].n_mels, 10 * np.log10(FLOOR_POWER))
+    shown, spec = next(iter(specs.items()))
+    mel = mels[shown]
     edges = np.linspace(0, spec.n_mels, bands + 1).round().astype(int)
     centres = mel_band_hz(spec)
     edges_hz = np.array([spec.fmin_hz, *((centres[e - 1] + centres[e]) / 2 for e in edges[1:-1]), spec.fmax_hz])
     number = model.genres.index(genre)
-
-    filling: dict[Kind, np.ndarray] = {}
-    if "mel" in mels:
-        filling["mel"] = _filling(model, mels["mel"])
-    if "musicnn" in mels:
-        filling["musicnn"] = np.full(specs["musicnn"].n_mels, 10 * np.log10(FLOOR_POWER))
 
     def judged(low_hz: float, high_hz: float) -> tuple[np.ndarray, float]:
         left = {kind: _without(mels[kind], specs[kind], low_hz, high_hz, filling[kind]) for kind in mels}

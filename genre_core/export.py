@@ -94,7 +94,7 @@ class FromSamples(nn.Module):
 
 def heard_by(model: GenreModel) -> FeatureSpec:
     """How the samples that a model is given become a spectrogram."""
-    return backbone.SPEC if model.kind == "musicnn" else model.spec
+    return next(iter(inference.spectrograms(model).values()))
 
 
 def exportable(model: Model) -> GenreModel:

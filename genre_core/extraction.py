@@ -11,9 +11,9 @@ import numpy as np
 from tqdm import tqdm
 
 from genre_core.audio import decode
-from genre_core.features import FeatureSpec, mel_and_mfcc
+from genre_core.features import FeatureSpec, log_mel
 from genre_core.parallel import map_tracks
-from genre_core.store import Kind, rounded, write_store
+from genre_core.store import Kind, row_of_mel, write_store
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,7 @@ def extract(
 
 def log_features(y: np.ndarray, spec: FeatureSpec) -> dict[Kind, np.ndarray]:
     """Log-mel (in the store's float16) and MFCC: see `mel_and_mfcc`."""
-    mel, mfcc = mel_and_mfcc(y, spec)
-    return {"mel": rounded(mel), "mfcc": mfcc}
+    return row_of_mel(log_mel(y, spec), spec)
 
 
 def _of_job(job: Job, sample_rate: int, compute: Compute) -> dict[Kind, np.ndarray]:

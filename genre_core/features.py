@@ -74,9 +74,14 @@ def mel_and_mfcc(y: np.ndarray, spec: FeatureSpec) -> tuple[np.ndarray, np.ndarr
         dB.
     mfcc : np.ndarray [shape=(1 + n // hop_length, n_mfcc), dtype=float32]
     """
-    padded = np.pad(np.asarray(y, np.float32), spec.n_fft // 2)
-    mel = whole_frames(padded, spec)[: 1 + len(y) // spec.hop_length]
+    mel = log_mel(y, spec)
     return mel, mel @ dct_basis(spec.n_mels, spec.n_mfcc)
+
+
+def log_mel(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
+    """The first of `mel_and_mfcc`, alone."""
+    padded = np.pad(np.asarray(y, np.float32), spec.n_fft // 2)
+    return whole_frames(padded, spec)[: 1 + len(y) // spec.hop_length]
 
 
 @torch.inference_mode()

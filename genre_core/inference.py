@@ -24,11 +24,11 @@ from genre_core import backbone, models
 from genre_core.audio import MAX_SECONDS, SILENCE_DBFS, Audio, decode, peak, resample
 from genre_core.config import Features, Section, parse
 from genre_core.errors import AudioError, GenreError, SilenceWarning, one_line
-from genre_core.features import FeatureSpec, dct_basis, mel_and_mfcc
+from genre_core.features import FeatureSpec, log_mel
 from genre_core.files import atomic
 from genre_core.index import window_starts
 from genre_core.normalisation import Normalisation
-from genre_core.store import Kind, rounded
+from genre_core.store import Kind, rounded, row_of_mel
 
 _FORMAT = "genre-core model 1"
 NOT_SURE_BELOW = 0.5  # a calibrated probability below which the answer is more often wrong than right
@@ -309,7 +309,10 @@ Model = GenreModel | Ensemble
 
 
 def spectrograms(model: Model) -> dict[Kind, FeatureSpec]:
-    """How the log-mel spectrograms that a model's features are made of are computed: ``mel``, ``musicnn`` or both."""
+    """How the log-mel spectrograms that a model's features are made of are computed: ``mel``, ``musicnn`` or both.
+
+    Files are decoded at the rate of the first, and pictures show it.
+    """
     kinds = set(model.kinds)
     own: dict[Kind, FeatureSpec] = {"mel": model.spec} if kinds - {"musicnn"} else {}
     return own | ({"musicnn": backbone.SPEC} if "musicnn" in kinds else {})
@@ -317,14 +320,14 @@ def spectrograms(model: Model) -> dict[Kind, FeatureSpec]:
 
 def heard(model: Model, y: np.ndarray, sample_rate: int) -> dict[Kind, np.ndarray]:
     """The `spectrograms` of mono samples at `sample_rate` Hz, shape ``(frames, n_mels)`` each, dB."""
-    return {kind: mel_and_mfcc(resample(y, sample_rate, spec.sample_rate), spec)[0] for kind, spec in spectrograms(model).items()}
+    return {kind: log_mel(resample(y, sample_rate, spec.sample_rate), spec) for kind, spec in spectrograms(model).items()}
 
 
 def features(model: Model, mels: Mapping[Kind, np.ndarray]) -> dict[Kind, np.ndarray]:
     """What a model reads, of its `spectrograms`; in the store's precision, so that a file gets exactly the score of its features."""
     made: dict[Kind, np.ndarray] = {}
     if "mel" in mels:
-        made |= {"mel": rounded(mels["mel"]), "mfcc": mels["mel"] @ dct_basis(model.spec.n_mels, model.spec.n_mfcc)}
+        made |= row_of_mel(mels["mel"], model.spec)
     if "musicnn" in mels:
         made["musicnn"] = rounded(backbone.embed_decibel(mels["musicnn"]))
     return made
@@ -465,8 +468,7 @@ class Predictor:
 
     def __init__(self, model: str | Path | Model) -> None:
         self.model = load(model) if isinstance(model, str | Path) else model
-        only = self.model.kinds == ("musicnn",)
-        self.sample_rate = backbone.SPEC.sample_rate if only else self.model.spec.sample_rate  # Hz, of what is decoded
+        self.sample_rate = next(iter(spectrograms(self.model).values())).sample_rate  # Hz, of what is decoded
 
     def predict_file(self, path: str | Path) -> Prediction:
         """Predict from an audio file of any format and rate; raises as `decode_and_predict`."""

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from genre_core.errors import GenreError
-from genre_core.features import FeatureSpec
+from genre_core.features import FeatureSpec, dct_basis
 from genre_core.files import atomic
 
 SCHEMA = 1
@@ -35,6 +35,11 @@ _CHUNK_FRAMES = 512
 def rounded(mel: np.ndarray) -> np.ndarray:
     """A log-mel spectrogram in the store's precision: a step of at most 0.06 dB above -100 dB, at half the space of float32."""
     return torch.from_numpy(np.ascontiguousarray(mel, np.float32)).half().numpy()  # numpy's conversion takes twenty times as long
+
+
+def row_of_mel(mel: np.ndarray, spec: FeatureSpec) -> dict[Kind, np.ndarray]:
+    """What the store holds of a track's log-mel spectrogram [shape=(frames, n_mels), dtype=float32]: itself, and its MFCC."""
+    return {"mel": rounded(mel), "mfcc": mel @ dct_basis(spec.n_mels, spec.n_mfcc)}
 
 
 def write_store(path: str | Path, spec: FeatureSpec, tracks: Iterable[tuple[str, Mapping[Kind, np.ndarray]]]) -> int:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import signal
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from multiprocessing import forkserver
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+import psutil
 
 from genre_core.datasets import DESCRIPTION
 from genre_core.errors import GenreError, one_line
@@ -38,11 +38,10 @@ DATA_SET_KEYS = ("data_set", "protocol", "folds", "fold", "scored_on", "leaky", 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:
     threading.excepthook = lambda _: None  # what this end does to a pool's threads is no news
-    for worker in multiprocessing.active_children():  # one that is still starting would miss what this end takes away, and say so
-        worker.kill()
-    if server := getattr(forkserver._forkserver, "_forkserver_pid", None):  # it would start workers without us
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(server, signal.SIGKILL)
+    for child in psutil.Process().children(recursive=True):  # one that still starts would miss what this end takes away, and say so
+        with contextlib.suppress(psutil.Error):
+            if "multiprocessing.resource_tracker" not in " ".join(child.cmdline()):  # it puts away what the others leave
+                child.kill()
     print("interrupted; nothing half-written is left, run `dvc repro` to go on", file=sys.stderr)
     raise SystemExit(128 + number)
 

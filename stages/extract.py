@@ -6,9 +6,9 @@ from functools import partial
 import numpy as np
 
 from genre_core import config, extraction
-from genre_core.features import FeatureSpec, dct_basis
+from genre_core.features import FeatureSpec
 from genre_core.files import read_csv, read_json
-from genre_core.store import Kind, write_store
+from genre_core.store import Kind, row_of_mel, write_store
 from stages import INDEX, MADE, ORIGINAL, RAW, run
 
 
@@ -27,12 +27,10 @@ def _made(params: config.Params) -> str:
     rows = read_csv(INDEX / "tracks.csv", ["track", "path"], strip=False)
     bins = np.load(RAW / rows[0]["path"], mmap_mode="r", allow_pickle=False).shape[1]
     spec = FeatureSpec(**read_json(MADE), n_mels=bins, n_mfcc=min(bins, params.features.n_mfcc))
-    basis = dct_basis(bins, spec.n_mfcc)
 
     def tracks() -> Iterator[tuple[str, dict[Kind, np.ndarray]]]:
         for row in rows:
-            mel = np.load(RAW / row["path"], allow_pickle=False)
-            yield row["track"], {"mel": mel, "mfcc": mel.astype(np.float32) @ basis}
+            yield row["track"], row_of_mel(np.load(RAW / row["path"], allow_pickle=False).astype(np.float32), spec)
 
     frames = write_store(ORIGINAL, spec, tracks())
     return f"extract: {len(rows)} tracks of features made elsewhere, {frames} frames in {ORIGINAL}"
