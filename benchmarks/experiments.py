@@ -31,6 +31,7 @@ WHOLE: dict[str, tuple[str, ...]] = {
     "default": (),
     "masks-wide": ("augment.batches.frequency_mask_share=0.25", "augment.batches.time_mask_share=0.25"),
     "width-24": ("model.cnn.width=24",),
+    "lr-0.008": ("train.lr=0.008",),
     "mixup": ("augment.batches.mixup_alpha=0.3",),
     "range-none": ("features.range_db=0.0",),
 }
@@ -49,6 +50,7 @@ SINGLE: dict[str, tuple[str, ...]] = {
     "short-decay-0.3": ("train.weight_decay=0.3",),
     "short-lr-0.001": ("train.lr=0.001",),
     "short-lr-0.004": ("train.lr=0.004",),
+    "short-lr-0.008": ("train.lr=0.008",),
     "short-width-8": ("model.cnn.width=8",),
     "short-width-32": ("model.cnn.width=32",),
     "short-window-3": ("segment.seconds=3.0", "segment.hop_seconds=1.5"),

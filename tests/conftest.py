@@ -14,6 +14,7 @@ import pytest
 import soundfile
 import yaml
 from closure import ROOT
+from filelock import FileLock
 
 from genre_core import config
 from genre_core.features import FeatureSpec
@@ -90,7 +91,7 @@ def set_params(project: Path, **values: object) -> None:
 
 
 SMALL = {
-    "workers": 2,
+    "workers": 1,  # a pool takes longer to start than these few tracks to compute
     "dataset__demo__artists_per_genre": 3,
     "dataset__demo__tracks_per_artist": 1,
     "dataset__demo__seconds": 6.0,
@@ -124,8 +125,13 @@ def copy_project(target: Path) -> Path:
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in which `dvc repro` has run on the small demo; tests that change it copy it first."""
-    target = copy_project(tmp_path_factory.mktemp("project"))
-    run("dvc", "repro", cwd=target)
+    beside = "PYTEST_XDIST_WORKER" in os.environ
+    shared = tmp_path_factory.getbasetemp().parent if beside else tmp_path_factory.getbasetemp()
+    target = shared / "project"
+    with FileLock(shared / "project.lock"):  # one process makes it, the others wait
+        if not (shared / "project.done").exists():
+            run("dvc", "repro", cwd=copy_project(target))
+            (shared / "project.done").touch()
     return target
 
 

@@ -50,15 +50,15 @@ def test_a_run_leaves_what_the_readme_promises(project):
     assert not list((project / ".checkpoints").glob("*"))
 
 
-def test_a_second_run_does_nothing(project):
-    done = run("dvc", "repro", cwd=project)
+def test_a_second_run_does_nothing(own):
+    done = run("dvc", "repro", cwd=own)
     assert ran(done) == []
     assert "up to date" in done.stdout
 
 
 def test_two_clean_runs_with_1_and_2_workers_have_the_same_lock(project, tmp_path):
     other = copy_project(tmp_path / "other")
-    set_params(other, workers=1)
+    set_params(other, workers=2)
     run("dvc", "repro", cwd=other)
     assert (other / "dvc.lock").read_text() == (project / "dvc.lock").read_text()
 

@@ -130,9 +130,9 @@ def test_the_choice_rests_on_training_tracks_and_no_artist_is_on_both_sides():
     assert [row["chosen"] for row in candidates].count("True") == 1
 
 
-def test_plain_repro_never_touches_the_packaged_model(project):
-    assert "pretrained" not in run("dvc", "repro", "--dry", "-f", cwd=project).stdout
-    assert ran(run("dvc", "repro", cwd=project)) == []
+def test_plain_repro_never_touches_the_packaged_model(own):
+    assert "pretrained" not in run("dvc", "repro", "--dry", "-f", cwd=own).stdout
+    assert ran(run("dvc", "repro", cwd=own)) == []
 
 
 def test_its_lock_and_metrics_are_of_what_is_committed():

@@ -73,7 +73,9 @@ def locked(project):
 
 @pytest.fixture
 def fresh(tmp_path):
-    return copy_project(tmp_path / "fresh")
+    target = copy_project(tmp_path / "fresh")
+    set_params(target, workers=2)
+    return target
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="finds the stage's process in /proc")
