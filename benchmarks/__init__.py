@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from genre_core.comparison import artist_interval
+from genre_core.datasets import artist_group
 from genre_core.errors import GenreError
 from genre_core.files import read_csv, read_json
 
@@ -61,7 +62,9 @@ def judged(runs: Sequence[tuple[str, Sequence[str]]]) -> dict[str, Any]:
             raise GenreError(f"{name}: {done.stderr.strip() or done.stdout.strip()}")
         metrics = read_json("metrics/test/metrics.json")
         for found in read_csv("metrics/test/predictions.csv", strip=False):
-            right.setdefault((found["artist"], found["track"]), []).append(found["true"] == found["predicted"])
+            right.setdefault((artist_group(found["artist"], found["track"]), found["track"]), []).append(
+                found["true"] == found["predicted"]
+            )
         accuracies.append(metrics["track"]["accuracy"])
     share = np.array([np.mean(values) for values in right.values()])
     _, artist_of = np.unique([artist for artist, _ in right], return_inverse=True)

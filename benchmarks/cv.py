@@ -20,6 +20,7 @@ from tqdm import tqdm
 from benchmarks import command, experiment
 from genre_core import config, evaluation, plots
 from genre_core.comparison import artist_interval
+from genre_core.datasets import artist_group
 from genre_core.errors import GenreError
 from genre_core.files import read_csv, read_json, write_json
 
@@ -43,7 +44,7 @@ def cross_validate(settings: list[str], folds: int, seeds: int, samples: int) ->
         accuracies.setdefault(fold, []).append(metrics["track"]["accuracy"])
         for row in rows:
             said[row["track"]].append(np.array([float(row[f"p_{genre}"]) for genre in genres]))
-            known[row["track"]] = (row["true"], row["artist"])
+            known[row["track"]] = (row["true"], artist_group(row["artist"], row["track"]))
     true = np.array([genres.index(known[track][0]) for track in said])
     artists = [known[track][1] for track in said]
     of_seeds = np.array(list(said.values()))  # (tracks, seeds, genres)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from genre_core.datasets import artist_group
 from genre_core.errors import GenreError
 from genre_core.files import read_csv
 
@@ -72,7 +73,7 @@ def compare(a: str | Path, b: str | Path, *, samples: int = 10_000, seed: int = 
         if first[track]["true"] != second[track]["true"]:
             raise GenreError(f"track {track!r} is {first[track]['true']!r} in {a} and {second[track]['true']!r} in {b}: two data sets")
     right_a, right_b = (np.array([rows[t]["predicted"] == rows[t]["true"] for t in shared]) for rows in (first, second))
-    artists, artist_of = np.unique([first[t].get("artist") or f"\n{t}" for t in shared], return_inverse=True)
+    artists, artist_of = np.unique([artist_group(first[t].get("artist", ""), t) for t in shared], return_inverse=True)
     low, high = artist_interval(right_b.astype(float) - right_a, artist_of, samples, seed)
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     return Comparison(

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genre_core.datasets import SPLITS, Track
+from genre_core.datasets import SPLITS, Track, artist_group
 from genre_core.errors import GenreError
 
 NO_TEST = "valid part: the data set has no test part; one fold of its train part, by artist, stands aside as valid"
@@ -110,7 +110,7 @@ def split(
         if protocol == "official":
             per_track = _official(tracks, folds, seed)
         else:
-            groups = [t.artist or f"\n{t.track}" for t in tracks] if protocol == "artist" else [t.track for t in tracks]
+            groups = [artist_group(t.artist, t.track) for t in tracks] if protocol == "artist" else [t.track for t in tracks]
             groups = _joined(groups, tracks, together)
             per_track = _sides(assign_folds(groups, [t.genre for t in tracks], folds, seed), folds, fold)
         sides = [[side] * n for side, n in zip(per_track, windows, strict=True)]
@@ -158,7 +158,7 @@ def _official(tracks: Sequence[Track], folds: int, seed: int) -> list[str]:
     fold_of = dict(
         zip(
             (t.track for t in train),
-            assign_folds([t.artist or f"\n{t.track}" for t in train], [t.genre for t in train], folds, seed),
+            assign_folds([artist_group(t.artist, t.track) for t in train], [t.genre for t in train], folds, seed),
             strict=True,
         )
     )
@@ -186,7 +186,7 @@ def _check_complete(tracks: Sequence[Track], sides: Sequence[Sequence[str]], pro
     artists: dict[str, set[str]] = defaultdict(set)
     for track, of_windows in zip(tracks, sides, strict=True):
         held[track.genre] |= set(of_windows)
-        artists[track.genre].add(track.artist or track.track)
+        artists[track.genre].add(artist_group(track.artist, track.track))
     lacking = [(genre, side) for genre in sorted(held) for side in needed if side not in held[genre]]
     if not lacking:
         return

@@ -3,6 +3,7 @@
 import numpy as np
 
 from genre_core import config, evaluation, index, inference, plots
+from genre_core.datasets import artist_group
 from genre_core.files import digest, read_csv, write_csv, write_json
 from genre_core.store import reader
 from stages import DATA_SET_KEYS, INDEX, METRICS, MODEL, STORES, described, run
@@ -23,7 +24,7 @@ def main() -> str:
     of_segments = np.concatenate(list(windows.values()))
     rows = [split.tracks[track] for track in test]
     true = np.array([model.genres.index(row.genre) for row in rows])
-    artists = [row.artist or row.track for row in rows]
+    artists = [artist_group(row.artist, row.track) for row in rows]
     counts = [len(w) for w in windows.values()]
 
     options = {"samples": params.evaluate.bootstrap_samples, "seed": params.seed}

@@ -1,6 +1,7 @@
 """Draw what the data set is made of: balance, lengths, levels, spectrograms, MFCC, a map of its tracks."""
 
 from genre_core import config, exploration, index
+from genre_core.datasets import artist_group
 from genre_core.files import read_csv
 from genre_core.store import FeatureStore
 from stages import AUDIT, INDEX, METRICS, ORIGINAL, RAW, run
@@ -15,7 +16,7 @@ def main() -> str:
     with FeatureStore(ORIGINAL) as store:
         made = index.read(INDEX)
         points = exploration.explore(RAW, made, store, levels, OUT, title=title, method=params.explore.map, seed=params.seed)
-    return f"explore: {len(points)} tracks of {len({p.artist for p in points})} artists; in {OUT / 'report.html'}"
+    return f"explore: {len(points)} tracks of {len({artist_group(p.artist, p.track) for p in points})} artists; in {OUT / 'report.html'}"
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from dataclasses import asdict, fields
 
 from genre_core import config, evaluation, index, interventions
+from genre_core.datasets import artist_group
 from genre_core.files import write_csv, write_json
 from stages import INDEX, MADE, METRICS, MODEL, RAW, run
 
@@ -18,7 +19,7 @@ def main() -> str:
             MODEL,
             [RAW / row.path for row in rows],
             [row.genre for row in rows],
-            [row.artist or row.track for row in rows],
+            [artist_group(row.artist, row.track) for row in rows],
             samples=params.evaluate.bootstrap_samples,
             seed=params.seed,
             workers=params.workers,

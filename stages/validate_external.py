@@ -9,6 +9,7 @@ import numpy as np
 
 from genre_core import audit, config, evaluation, external, index, plots
 from genre_core.audio import decode
+from genre_core.datasets import artist_group
 from genre_core.errors import AudioError, SilenceWarning
 from genre_core.files import read_csv, read_json, write_csv, write_json
 from genre_core.inference import Prediction, Predictor
@@ -108,7 +109,7 @@ def _by_genre(clips: list[dict[str, Any]]) -> list[dict[str, Any]]:
         rights = [float(np.mean([r["predicted"] == genre for r in rows])) if rows else None for rows in (inside, outside)]
         row |= {"test_right": _rounded(rights[0]), "clips_right": _rounded(rights[1])}
         if rights[0] is not None and rights[1] is not None:
-            artists = len({r["artist"] for r in inside})  # one artist's tracks are alike: they count once
+            artists = len({artist_group(r["artist"], r["track"]) for r in inside})  # one artist's tracks are alike: they count once
             low, high = evaluation.proportion_difference(rights[0], artists, rights[1], len(outside))
             row |= {"drop": _rounded(rights[0] - rights[1]), "drop_low": _rounded(low), "drop_high": _rounded(high)}
         for key in ("level_dbfs", "bandwidth_hz"):

@@ -38,6 +38,11 @@ class Track:
     split: str = ""
 
 
+def artist_group(artist: str, track: str) -> str:
+    """Whose tracks are taken as alike: the artist's, or where no artist is known, this track alone."""
+    return artist or f"\n{track}"  # no artist has such a name
+
+
 def write_catalogue(folder: str | Path, tracks: Iterable[Track]) -> None:
     """Write ``catalogue.csv``, one row a track."""
     write_csv(Path(folder) / CATALOGUE, [f.name for f in fields(Track)], (asdict(track) for track in tracks))
