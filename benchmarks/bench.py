@@ -117,7 +117,10 @@ def train(params: config.Params) -> list[tuple[str, float, float, str]]:
     fitted = normalisation.fit(params.features.normalise, stores["train"], frames, range_db=params.features.range_db)
     epochs, windows = 5, 640
     settings = params.train.model_copy(
-        update={"epochs": epochs, "windows_per_epoch": windows, "weight_averaging": 0.0, "device": "cpu", "patience": epochs}
+        update={
+            **{"epochs": epochs, "windows_per_epoch": windows, "weight_averaging": 0.0, "device": "cpu"},
+            **{"keep": "best", "patience": epochs},  # as the plain loop
+        }
     )
     torch.set_num_threads(settings.threads)
     scores: dict[str, float] = {}

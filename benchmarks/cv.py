@@ -32,6 +32,8 @@ def cross_validate(settings: list[str], folds: int, seeds: int, samples: int) ->
     accuracies: dict[int, list[float]] = {}
     genres: list[str] = []
     metrics: dict[str, Any] = {}
+    if fixed := [s for s in settings if s.split("=")[0] in ("segment.protocol", "segment.folds", "segment.fold", "seed")]:
+        raise GenreError(f"-S {fixed[0]}: cross-validation sets this itself")
     runs = [(fold, seed) for fold in range(folds) for seed in range(1, seeds + 1)]
     for fold, seed in tqdm(runs, desc="cv", unit="run", disable=None):
         own = ["segment.protocol=artist", f"segment.folds={folds}", f"segment.fold={fold}", f"seed={seed}"]

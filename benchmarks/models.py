@@ -21,6 +21,7 @@ import torch
 
 from benchmarks import command, experiment
 from genre_core.config import architectures
+from genre_core.errors import GenreError
 from genre_core.evaluation import with_interval
 from genre_core.inference import Predictor
 
@@ -47,7 +48,8 @@ def row(name: str, settings: list[str]) -> str:
     chosen = preset.read_text().split() if preset.exists() else [f"model.type={name}"]
     done = experiment(f"models-{name}", [*chosen, *settings])
     if done.returncode:
-        return f"| `{name}` | failed: {done.stderr.strip().splitlines()[-1]} |"
+        said = done.stderr.strip() or done.stdout.strip() or "no output"
+        return f"| `{name}` | failed: {said.splitlines()[-1]} |"
     seconds = re.findall(r"^train: .*\(([\d.]+) s\)$", done.stdout, re.MULTILINE)
     metrics = json.loads(Path("metrics/test/metrics.json").read_text())
     track, model = metrics["track"], metrics["model"]
@@ -65,10 +67,12 @@ def main() -> None:
     parser.add_argument("-S", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--only", nargs="*", metavar="NETWORK")
     chosen = parser.parse_args()
-    for old in Path("data/members").glob("*.safetensors"):
-        old.unlink()
+    names = chosen.only or [*sorted(set(architectures()) - {"ensemble"}), "ensemble"]
+    others = {path.stem for path in Path("data/members").glob("*.safetensors")} - set(MEMBERS)
+    if others and "ensemble" in names:
+        raise GenreError(f"data/members holds {', '.join(sorted(others))} too: move these away, `ensemble` is of {', '.join(MEMBERS)}")
     print(HEADER)
-    for name in chosen.only or [*sorted(set(architectures()) - {"ensemble"}), "ensemble"]:
+    for name in names:
         print(row(name, chosen.settings), flush=True)
 
 

@@ -102,9 +102,12 @@ def decode(
     Raises
     ------
     AudioError
-        The file is missing, empty, not decodable, longer than `max_seconds`, holds samples that are no numbers, or takes too long.
+        The file is missing, empty, not decodable, longer than `max_seconds`, holds samples that are no numbers, or takes too long; or
+        `seconds` is above `max_seconds`.
     """
     path = Path(path)
+    if seconds is not None and seconds > max_seconds:
+        raise AudioError(f"{path}: {seconds:g} s are asked for, {max_seconds:g} s are the most")
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a pipe would block for ever

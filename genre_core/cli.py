@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -141,6 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from genre_core import commands
 
     chosen = parser().parse_args(arguments)
+    warnings.showwarning = _warn
     run = getattr(commands, chosen.command)
     try:
         return int(run(chosen))
@@ -155,6 +157,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # a full disk, a folder that may not be written, a port that is taken
         sys.stderr.write(f"error: {one_line(str(error))}\n")
         return WRONG_INPUT
+
+
+def _warn(message: Warning | str, *rest: object, **more: object) -> None:
+    from tqdm import tqdm
+
+    tqdm.write(f"warning: {one_line(str(message))}", file=sys.stderr)  # above a progress bar
 
 
 def _positive(text: str) -> int:

@@ -34,7 +34,9 @@ def audit(chosen: argparse.Namespace) -> int:
         auditing.write(found, chosen.out, title=root.resolve().name)
     if chosen.json:
         rows = [{"file": row.file, "problems": list(filter(None, row.problems.split("; ")))} for row in found.tracks]
-        print(json.dumps({"pairs": [asdict(pair) for pair in found.pairs], "tracks": rows}, indent=2, ensure_ascii=False))
+        pairs = [asdict(pair) for pair in found.pairs]
+        said = {"pairs": pairs, "tracks": rows, "crossing_artists": found.crossing_artists, "not_looked_at": found.not_looked_at}
+        print(json.dumps(said, indent=2, ensure_ascii=False))
         return 0 if found.clean else FOUND
     for pair in found.pairs:
         print(f"{one_line(pair.a)} = {one_line(pair.b)} ({pair.kind}, {pair.score:.3f}, shifted by {pair.offset_s:+.2f} s)")
@@ -67,7 +69,7 @@ def explain(chosen: argparse.Namespace) -> int:
     said, audio = predictor.decode_and_predict(chosen.file)
     found = occlude(model.finer(), audio.y, audio.sample_rate, said.starts_seconds.tolist(), chosen.genre or said.genre)
     if chosen.out:
-        title = f"{Path(chosen.file).name}: {found.genre} {said.probabilities[found.genre]:.2f}"
+        title = f"{Path(chosen.file).name}: {found.genre} {found.whole:.2f}"
         plots.explanation(chosen.out, found, segment_seconds=said.window_seconds, title=title)
     if chosen.json:
         edges = found.edges_hz.tolist()
@@ -76,14 +78,14 @@ def explain(chosen: argparse.Namespace) -> int:
         shown = {
             "file": chosen.file,
             "genre": found.genre,
-            "probability": said.probabilities[found.genre],
+            "probability": found.whole,
             "bands": [{"low_hz": low, "high_hz": high, "fall": float(fall)} for low, high, fall in bands],
             "moments": [{"start_s": start, "probability": p} for start, p in moments],
             "model": name,
         }
         print(json.dumps(shown, indent=2, ensure_ascii=False))
         return 0
-    print(f"{one_line(chosen.file)}: {found.genre} {said.probabilities[found.genre]:.2f}; its probability falls without")
+    print(f"{one_line(chosen.file)}: {found.genre} {found.whole:.2f}; its probability falls without")
     for band, fall in sorted(found.bands, key=lambda item: -item[1]):
         print(f"  {band:>16}  {fall:+.3f}")
     return 0
@@ -147,7 +149,6 @@ def predict(chosen: argparse.Namespace) -> int:
 
     done = []
     warnings.simplefilter("always", SilenceWarning)
-    warnings.showwarning = lambda message, *rest, **more: tqdm.write(f"warning: {message}", file=sys.stderr)
     # Threads, not processes: decoding, FFT and convolution release the interpreter's lock, and one model serves all.
     with ThreadPoolExecutor(cores()) as pool:
         results = zip(files, pool.map(one, files), strict=True)
@@ -330,17 +331,18 @@ def _microphone(rate: int, size: int) -> Iterator[np.ndarray]:
 def export(chosen: argparse.Namespace) -> int:
     """Write a model as ONNX, and check it."""
     from genre_core import export as exporting
+    from genre_core.files import atomic
     from genre_core.inference import load
 
     model = exporting.exportable(load(chosen.model or (TRAINED if TRAINED.exists() else "pretrained")))
     if chosen.out.suffix != ".onnx":
         raise GenreError(f"{chosen.out}: write to a .onnx file")
-    exporting.export(model, chosen.out, features=not chosen.without_features, int8=chosen.int8)
-    checked = exporting.check(model, chosen.out, Path.cwd(), features=not chosen.without_features)
+    with atomic(chosen.out) as part:
+        exporting.export(model, part, features=not chosen.without_features, int8=chosen.int8)
+        checked = exporting.check(model, part, Path.cwd(), features=not chosen.without_features)
+        if not chosen.int8 and checked["largest_difference"] > exporting.TOLERANCE:
+            raise GenreError(f"{chosen.out}: would differ from torch by {checked['largest_difference']:.1e} of a probability; not written")
     said = {"file": str(chosen.out), "bytes": chosen.out.stat().st_size, **checked}
-    if not chosen.int8 and checked["largest_difference"] > exporting.TOLERANCE:
-        chosen.out.unlink()
-        raise GenreError(f"{chosen.out}: differs from torch by {checked['largest_difference']:.1e} of a probability; nothing is kept")
     if chosen.json:
         print(json.dumps(said, indent=2))
         return 0
@@ -398,8 +400,10 @@ def serve(chosen: argparse.Namespace) -> int:
     except ImportError as error:
         raise GenreError(f"package {error.name} is missing: pip install '.[app]'") from None
     name, predictor = _predictor(chosen.model)
-    print(f"http://{chosen.host}:{chosen.port}  (Ctrl-C ends it)", flush=True)
-    serving.serve(predictor, name, _introduction(name, predictor), host=chosen.host, port=chosen.port)
+    application = serving.application(predictor, name, _introduction(name, predictor))
+    with serving.listen(chosen.host, chosen.port) as listener:
+        print(f"http://{chosen.host}:{chosen.port}  (Ctrl-C ends it)", flush=True)
+        serving.serve(application, listener)
     return 0
 
 

@@ -78,6 +78,13 @@ class Gtzan(Section):
     partial: bool
 
 
+def _check_band(fmin_hz: float, fmax_hz: float, sample_rate: int) -> None:
+    if fmax_hz > sample_rate / 2:
+        raise ValueError(f"fmax_hz {fmax_hz:g} is above half the sample_rate {sample_rate}: at most {sample_rate / 2:g}")
+    if fmin_hz >= fmax_hz:
+        raise ValueError(f"fmin_hz {fmin_hz:g} is not below fmax_hz {fmax_hz:g}")
+
+
 class MadeFeatures(Section):
     """Features made elsewhere: see `genre_core.datasets.features`."""
 
@@ -89,6 +96,11 @@ class MadeFeatures(Section):
     fmax_hz: float = Field(gt=0)
     scale_db: float
     offset_db: float
+
+    @model_validator(mode="after")
+    def _possible(self) -> MadeFeatures:
+        _check_band(self.fmin_hz, self.fmax_hz, self.sample_rate)
+        return self
 
 
 class Dataset(Section):
@@ -142,14 +154,15 @@ class Features(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> Features:
-        if self.fmax_hz > self.sample_rate / 2:
-            raise ValueError(f"fmax_hz {self.fmax_hz:g} is above half the sample_rate {self.sample_rate}: at most {self.sample_rate / 2:g}")
-        if self.fmin_hz >= self.fmax_hz:
-            raise ValueError(f"fmin_hz {self.fmin_hz:g} is not below fmax_hz {self.fmax_hz:g}")
-        if self.hop_length > self.n_fft:
-            raise ValueError(f"hop_length {self.hop_length} is above n_fft {self.n_fft}: samples would be skipped")
+        _check_band(self.fmin_hz, self.fmax_hz, self.sample_rate)
         if self.n_mfcc > self.n_mels:
             raise ValueError(f"n_mfcc {self.n_mfcc} is above n_mels {self.n_mels}: a DCT of n_mels values has no more")
+        return self
+
+    @model_validator(mode="after")
+    def _no_gaps(self) -> Features:
+        if self.hop_length > self.n_fft:
+            raise ValueError(f"hop_length {self.hop_length} is above n_fft {self.n_fft}: samples would be skipped")
         return self
 
 

@@ -35,8 +35,10 @@ class Explanation:
     edges_hz : np.ndarray [shape=(bands + 1,)]
     carried : np.ndarray [shape=(bands, windows)]
         By how much the genre's probability falls in each window where a band is taken away; below 0 where it rises.
+    whole : float
+        That of the whole file, from these windows.
     falls : np.ndarray [shape=(bands,)]
-        By how much that of the whole file falls.
+        By how much that falls.
     mel : np.ndarray [shape=(frames, n_mels)]
         dB, and how it was made:
     spec : FeatureSpec
@@ -47,6 +49,7 @@ class Explanation:
     probability: np.ndarray
     edges_hz: np.ndarray
     carried: np.ndarray
+    whole: float
     falls: np.ndarray
     mel: np.ndarray
     spec: FeatureSpec
@@ -103,7 +106,7 @@ def explain(model: Model, y: np.ndarray, sample_rate: int, starts_seconds: Seque
     without = [judged(low, high) for low, high in edges_of_bands]
     carried = np.array([windows - of_windows for of_windows, _ in without])
     falls = np.array([whole - of_file for _, of_file in without])
-    return Explanation(genre, np.array(starts_seconds), windows, edges_hz, carried, falls, mel, spec)
+    return Explanation(genre, np.array(starts_seconds), windows, edges_hz, carried, whole, falls, mel, spec)
 
 
 def _within_range(model: Model, mel: np.ndarray) -> np.ndarray:

@@ -227,7 +227,7 @@ def check(model: GenreModel, path: str | Path, project: Path, *, features: bool)
     """
     ready = session(path)
     given, wanted = [], []
-    tracks = _test_tracks(project)
+    tracks = _test_tracks(model, project)
     rate = heard_by(model).sample_rate
     count = len(tracks) or 4
     for number in tqdm(range(count), desc="check", unit="track", leave=False, disable=None):
@@ -249,7 +249,7 @@ def check(model: GenreModel, path: str | Path, project: Path, *, features: bool)
         for of in (wanted, given)
     ]
     return {
-        "on": "the test split" if tracks else "noise (no test split here)",
+        "on": "the test split" if tracks else "noise (no test split of this model here)",
         "accuracy_torch": accuracies[0],
         "accuracy": accuracies[1],
         "tracks": len(given),
@@ -274,11 +274,13 @@ def _noise(model: GenreModel, seconds: float, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 0.1, round(seconds * heard_by(model).sample_rate)).astype(np.float32)
 
 
-def _test_tracks(project: Path) -> list[tuple[Path, str]]:
-    """Audio file and genre of each test track of a project."""
+def _test_tracks(model: GenreModel, project: Path) -> list[tuple[Path, str]]:
+    """Audio file and genre of each test track of a project; none where the model was trained on another split: it may know them."""
     try:
         made = index.read(project / "data" / "index")
     except GenreError:
+        return []
+    if model.info.get("split_digest") != made.split_digest:
         return []
     rows = [made.tracks[track] for track in made.starts("test")]
     paths = [(project / "data" / "raw" / row.path, row.genre) for row in rows]

@@ -62,7 +62,7 @@ def fetch(
     size : int, optional
     sha256 : str, optional
     tries : int > 0
-        Attempts in a row that bring no new byte; one that brings some starts the count anew.
+        Attempts in a row that bring fewer than 1,000 new bytes; one that brings more starts the count anew.
     backoff_s : float >= 0
         Wait before the second attempt; doubled each time, or what the server asks for, at most a minute.
     timeout_s : float > 0

@@ -125,25 +125,23 @@ def build(
     raw, out = Path(raw), Path(out)
     catalogue = read_catalogue(raw)
     twins = _twins(catalogue, pairs) if copies != "keep" else []
-    copies_of: dict[str, set[str]] = {}
-    for first, later in twins if copies == "exclude" else []:
-        copies_of.setdefault(first, set()).add(later)
-        copies_of.setdefault(later, set()).add(first)
+    recording_of = splits.linked(twins) if copies == "exclude" else {}
+    kept_of: dict[str, str] = {}
     usable: list[Track] = []
     indexed: list[IndexedTrack] = []
     rejected: list[tuple[Track, str]] = []
     check = partial(_check, raw=raw, seconds=seconds, silence_dbfs=silence_dbfs)
     results = map_tracks(check, catalogue, workers=workers, preload=("genre_core.index",))
     for track, result in tqdm(zip(catalogue, results, strict=True), total=len(catalogue), desc="segment", unit="track", disable=None):
-        others = copies_of.get(track.track, set())
-        kept = next((t.track for t in usable if t.track in others), None) if others else None
-        if isinstance(result, IndexedTrack) and kept:
-            rejected.append((track, f"a copy of {kept}"))
-        elif isinstance(result, IndexedTrack):
+        recording = min(recording_of.get(track.track, {track.track}))
+        if not isinstance(result, IndexedTrack):
+            rejected.append((track, result))
+        elif recording in kept_of:
+            rejected.append((track, f"a copy of {kept_of[recording]}"))
+        else:
+            kept_of[recording] = track.track
             usable.append(track)
             indexed.append(result)
-        else:
-            rejected.append((track, result))
     emptied = {t.genre for t in catalogue} - {t.genre for t in usable}
     if emptied:
         examples = "; ".join(f"{track.path}: {reason}" for track, reason in rejected if track.genre in emptied)[:500]
@@ -161,7 +159,10 @@ def build(
     rejected += [(t, "left out by the official split") for t, s in zip(usable, sides, strict=True) if not any(s)]
     crossing = splits.crossings(usable, sides)
     side_of = {track.path: set(filter(None, s)) for track, s in zip(usable, sides, strict=True)}
-    crossing_copies = sum(len(side_of.get(a, set()) | side_of.get(b, set())) > 1 for a, b in pairs)
+    for path, others in splits.linked(pairs).items():
+        if not side_of.get(path):  # not used, but two that are may be excerpts of it
+            side_of[path] = set().union(*(side_of.get(other, set()) for other in others))
+    crossing_copies = sum(len(side_of[a] | side_of[b]) > 1 for a, b in pairs)
     tracks_in = {side: sum(side in s for s in sides) for side in SPLITS}
     segments_in = Counter(w.split for w in windows)
     info = {

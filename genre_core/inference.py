@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import safetensors
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from safetensors.torch import save_file
 
 from genre_core import backbone, models
@@ -38,10 +38,15 @@ PRETRAINED = Path(__file__).parent / "pretrained" / "gtzan.safetensors"  # for r
 
 
 class _Features(Features):
-    """As in params.yaml, but features made elsewhere may begin at 0 Hz."""
+    """As in params.yaml, but features made elsewhere may begin at 0 Hz, and lie as far apart as they do."""
 
+    hop_length: int = Field(ge=64, le=16384)
     fmin_hz: float = Field(ge=0)
     range_db: float = Field(0.0, ge=0, le=200)  # files from before it was there
+
+    @model_validator(mode="after")
+    def _no_gaps(self) -> _Features:
+        return self
 
 
 class _Description(Section):
@@ -238,7 +243,7 @@ class GenreModel(_Calibrated):
 
 @dataclass
 class Ensemble(_Calibrated):
-    """The mean of the calibrated probabilities of several models, with the interface of `GenreModel`.
+    """The mean of the probabilities of several models (each at temperature 1), with the interface of `GenreModel`.
 
     Attributes
     ----------
@@ -294,9 +299,9 @@ class Ensemble(_Calibrated):
         return self
 
     def score(self, features: Mapping[Kind, np.ndarray], starts_seconds: Sequence[float]) -> torch.Tensor:
-        """Logarithms of the mean probabilities of windows, shape ``(windows, genres)``."""
-        each = [m.probabilities(m.score(features, starts_seconds)) for m in self.members]
-        return torch.from_numpy(np.log(np.maximum(np.mean(each, axis=0), 1e-12)))
+        """Logarithms of the mean probabilities of windows, shape ``(windows, genres)``; the ensemble's own temperature comes after."""
+        each = [m.score(features, starts_seconds).softmax(1) for m in self.members]
+        return torch.stack(each).mean(0).clamp(min=1e-12).log()
 
     def save(self, path: str | Path) -> None:
         """Write all members to one file."""
@@ -369,7 +374,7 @@ def load(path: str | Path) -> Model:
             own = {name.removeprefix(f"{i}."): value for name, value in state.items() if name.startswith(f"{i}.")}
             members.append(_model(member, own, f"{path}, member {i}"))
         return Ensemble(members, said.segment_seconds, said.hop_seconds, said.temperature, said.info)
-    except (KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
         raise GenreError(f"{path}: no model of this project, or damaged ({type(error).__name__}: {error}); train it anew") from None
 
 

@@ -37,6 +37,11 @@ def mp3(y: np.ndarray, sample_rate: int) -> np.ndarray:
     """There and back through an mp3 of a constant 64 kb/s, by libsndfile (LAME)."""
     if sample_rate not in MP3_RATES:
         return resample(mp3(resample(y, sample_rate, 44_100), 44_100), 44_100, sample_rate)
+    return soundfile.read(as_mp3(y, sample_rate), dtype="float32")[0]
+
+
+def as_mp3(y: np.ndarray, sample_rate: int) -> io.BytesIO:
+    """An mp3 of a constant 64 kb/s; `sample_rate` is one of `MP3_RATES`."""
     slowest, fastest = (32, 320) if sample_rate >= 32000 else (8, 160)  # kb/s of the format, on which libsndfile's scale from 0 to 1 lies
     level = (fastest - MP3_KBPS) / (fastest - slowest)
     file = io.BytesIO()
@@ -44,7 +49,7 @@ def mp3(y: np.ndarray, sample_rate: int) -> np.ndarray:
         file, np.clip(y, -1, 1), sample_rate, format="MP3", subtype="MPEG_LAYER_III", bitrate_mode="CONSTANT", compression_level=level
     )
     file.seek(0)
-    return soundfile.read(file, dtype="float32")[0]
+    return file
 
 
 def gained(y: np.ndarray, sample_rate: int, *, db: float) -> np.ndarray:

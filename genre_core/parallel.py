@@ -8,7 +8,10 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
+
+from genre_core.errors import GenreError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -59,6 +62,11 @@ def map_tracks(
         Number of processes; 0 is one a core, 1 is this process.
     preload : sequence of str
         Modules imported once for all workers, where the platform can fork.
+
+    Raises
+    ------
+    GenreError
+        The system killed a worker.
     """
     workers = workers or cores()
     if workers == 1:
@@ -80,6 +88,10 @@ def map_tracks(
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
+        except BrokenProcessPool:
+            raise GenreError(
+                f"one of {workers} workers was killed, probably for want of memory; set `workers` lower in params.yaml"
+            ) from None
         finally:
             for future in pending:
                 future.cancel()

@@ -6,8 +6,10 @@ Nothing leaves the machine: analytics are off, and a Content-Security-Policy kee
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -201,6 +203,12 @@ def _pictures(predictor: Predictor, said: Prediction, audio: Audio, name: str) -
         return tuple((image.imread(p)[..., :3] * 255).astype(np.uint8) for p in (over_time, carried))  # type: ignore[return-value]
 
 
-def serve(predictor: Predictor, model_name: str, introduction: str, *, host: str, port: int) -> None:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; OSError where the port is taken or the host is not of this machine."""
+    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+
+
+def serve(application: FastAPI, listener: socket.socket) -> None:
     """Serve until Ctrl-C."""
-    uvicorn.run(application(predictor, model_name, introduction), host=host, port=port, log_level="warning")
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(uvicorn.Config(application, log_level="warning")).run([listener])

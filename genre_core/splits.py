@@ -16,6 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import networkx as nx
 import numpy as np
 
 from genre_core.datasets import SPLITS, Track, artist_group
@@ -127,21 +128,15 @@ def split(
 
 
 def _joined(groups: Sequence[str], tracks: Sequence[Track], together: Iterable[tuple[str, str]]) -> list[str]:
-    """The groups, those of two tracks of `together` made one, under the name that sorts first."""
+    """The groups, those of tracks that `together` links made one, under the name that sorts first; a track that is not used links too."""
     group_of = {t.track: group for t, group in zip(tracks, groups, strict=True)}
-    leader: dict[str, str] = {}
+    others = linked((group_of.get(a, f"\n\n{a}"), group_of.get(b, f"\n\n{b}")) for a, b in together)
+    return [min(others.get(group, {group}).intersection(groups)) for group in groups]
 
-    def of(group: str) -> str:
-        while group in leader:
-            group = leader[group]
-        return group
 
-    for a, b in together:
-        if a in group_of and b in group_of:
-            first, second = sorted((of(group_of[a]), of(group_of[b])))
-            if first != second:
-                leader[second] = first
-    return [of(group) for group in groups]
+def linked(pairs: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+    """Of each name in `pairs`, all that it is linked to, itself too, directly or through others: two excerpts, through the whole song."""
+    return {name: names for names in nx.connected_components(nx.Graph(pairs)) for name in names}
 
 
 def lacks_test(tracks: Sequence[Track]) -> bool:

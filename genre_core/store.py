@@ -105,18 +105,18 @@ class FeatureStore:
         try:
             self._file = h5py.File(self.path, "r")
         except FileNotFoundError:
-            raise GenreError(f"{path}: no such file; `dvc repro extract` makes it") from None
+            raise GenreError(f"{path}: no such file; `dvc repro` makes it") from None
         except OSError as error:
-            raise GenreError(f"{path}: not readable as HDF5 ({error}); remove it and run `dvc repro extract`") from None
+            raise GenreError(f"{path}: not readable as HDF5 ({error}); remove it and run `dvc repro`") from None
         try:
             attributes = dict(self._file.attrs)
             if attributes.get("schema") != SCHEMA:
-                raise GenreError(f"{path}: schema {attributes.get('schema')}, this version reads {SCHEMA}; run `dvc repro extract`")
+                raise GenreError(f"{path}: schema {attributes.get('schema')}, this version reads {SCHEMA}; run `dvc repro`")
             self.spec = FeatureSpec(**{f.name: attributes[f.name].item() for f in fields(FeatureSpec)})
             ids = self._file["track/id"].asstr()[:]
             starts, frames = self._file["track/start"][:], self._file["track/frames"][:]
         except KeyError as error:
-            raise GenreError(f"{path}: no feature store ({error}); run `dvc repro extract`") from None
+            raise GenreError(f"{path}: no feature store ({error}); run `dvc repro`") from None
         self.tracks = {track: slice(int(s), int(s + n)) for track, s, n in zip(ids, starts, frames, strict=True)}
 
     def read(self, kind: Kind, track: str) -> np.ndarray:
@@ -132,7 +132,7 @@ class FeatureStore:
             The store has no such track.
         """
         if track not in self.tracks:
-            raise GenreError(f"{self.path}: no track {track!r}; run `dvc repro extract`")
+            raise GenreError(f"{self.path}: no track {track!r}; run `dvc repro`")
         return self._file[kind][self.tracks[track]]
 
     def close(self) -> None:

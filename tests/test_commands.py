@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import subprocess
 
 import numpy as np
@@ -12,7 +13,7 @@ from benchmarks import leak, search
 from genre_core import cli, config, models
 from genre_core.audio import write
 from genre_core.errors import GenreError
-from genre_core.files import read_json
+from genre_core.files import read_json, write_csv, write_json
 
 COMMANDS = next(action for action in cli.parser()._actions if action.dest == "command").choices
 
@@ -166,3 +167,43 @@ def test_a_planted_leak_is_shown(own, tmp_path, rng):
     assert found["track"]["mean"] >= 0.8
     assert found["artist"]["mean"] <= 0.7
     assert found["track"]["mean"] - found["artist"]["mean"] >= 0.2
+
+
+def test_tracks_of_unknown_artists_are_not_one_artists(tmp_path, monkeypatch):
+    import benchmarks
+
+    rows = [{"track": f"t{i}", "artist": "", "true": "a", "predicted": "ab"[i % 2]} for i in range(40)]
+    write_csv(tmp_path / "metrics/test/predictions.csv", list(rows[0]), rows)
+    kept = {"protocol": "track", "scored_on": "test part", "leaky": False, "tracks": 40}
+    write_json(tmp_path / "metrics/test/metrics.json", {**kept, "track": {"accuracy": 0.5}, "model": {"parameters": 1}})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(benchmarks, "experiment", lambda *given: subprocess.CompletedProcess(given, 0))
+    found = benchmarks.judged([("x", [])])
+    assert found["low"] == pytest.approx(0.35, abs=0.05)  # 40 throws of a coin
+    assert found["high"] == pytest.approx(0.65, abs=0.05)
+
+
+def test_a_port_that_is_taken_is_an_error_before_any_address(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run("genre", "serve", "--port", str(taken.getsockname()[1]), "--model", "pretrained", cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert "in use" in done.stderr
+
+
+def test_an_export_that_fails_its_check_leaves_the_one_before(tmp_path, monkeypatch):
+    from genre_core import commands, export
+
+    (tmp_path / "m.onnx").write_text("the one before")
+    monkeypatch.setattr(export, "check", lambda *given, **more: {"largest_difference": 0.5})
+    chosen = cli.parser().parse_args(["export", str(tmp_path / "m.onnx"), "--model", "pretrained", "--without-features"])
+    with pytest.raises(GenreError, match=r"would differ from torch by 5\.0e-01"):
+        commands.export(chosen)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+    assert (tmp_path / "m.onnx").read_text() == "the one before"
+
+
+def test_silence_is_a_warning_in_one_line(tmp_path):
+    write(tmp_path / "s.wav", np.zeros(5 * 22050), 22050)
+    done = run("genre", "explain", "s.wav", "--model", "pretrained", cwd=tmp_path)
+    assert re.fullmatch(r"warning: [^\n]*silent[^\n]*\n", done.stderr)

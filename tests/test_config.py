@@ -67,6 +67,7 @@ def test_a_float_as_dvc_writes_it_is_a_number(tmp_path):
         ("segment__fold", 5, ["fold 5", "0 to 4"]),
         ("segment__seconds", 20.0, ["segment.seconds 20", "dataset.demo.seconds 12"]),
         ("features__fmax_hz", 16000.0, ["fmax_hz 16000", "11025"]),
+        ("dataset__features__fmax_hz", 16000.0, ["dataset.features", "fmax_hz 16000", "11025"]),
         ("features__range_db", -1.0, ["features.range_db", "-1"]),
         ("features__range_db", 201.0, ["features.range_db", "200"]),
         ("features__fmin_hz", 10.0, ["features.fmin_hz", "10.0", "20"]),

@@ -93,7 +93,7 @@ def test_a_folder_becomes_a_catalogue(tmp_path, write_tone):
 def test_metadata_is_used(tmp_path, write_tone):
     music("m", ["rock/a.wav", "b.wav", "jazz/c.wav"], write_tone)
     (tmp_path / "m/metadata.csv").write_text(
-        "path,genre,artist,split\nrock/a.wav,,Björk,train\nb.wav,pop,,test\njazz/gone.wav,,X,\n", encoding="utf-8-sig"
+        "path,genre,artist,split\n./rock//a.wav,,Björk,train\nb.wav,pop,,test\njazz/gone.wav,,X,\n", encoding="utf-8-sig"
     )
     tracks = {t.path: t for t in folder.download(tmp_path / "m", tmp_path / "raw")}
     assert (tracks["rock/a.wav"].genre, tracks["rock/a.wav"].artist, tracks["rock/a.wav"].split) == ("rock", "Björk", "train")

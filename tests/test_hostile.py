@@ -263,6 +263,15 @@ def test_any_params_are_valid_or_refused_in_one_line(section, key, value):
         assert "\n" not in str(error)
 
 
+def of_ensembles(description, state):
+    """An ensemble whose members say that they are ensembles."""
+    own = {key: description.pop(key) for key in ("hyperparameters", "features", "genres")}
+    description.update(type="ensemble", members=[{**description, **own, "type": "ensemble"}] * 2)
+    for name in list(state):
+        value = state.pop(name)
+        state.update({f"0.{name}": value, f"1.{name}": value.clone()})
+
+
 def rewritten(source, target, change):
     """A model file with its description, or its tensors, changed."""
     with safetensors.safe_open(source, framework="pt") as file:
@@ -282,6 +291,7 @@ def rewritten(source, target, change):
         (lambda d, s: {"genre_core": "[" * 100_000}, "no model of this project"),
         (lambda d, s: d.update(format="genre-core model 99"), "format 'genre-core model 99', this version reads"),
         (lambda d, s: d.update(type="../../evil"), "is unknown: allowed are attention, cnn, crnn"),
+        (lambda d, s: of_ensembles(d, s), "damaged"),
         (lambda d, s: d.update(hop_seconds=0), "hop_seconds"),
         (lambda d, s: d.update(temperature="hot"), "temperature"),
         (lambda d, s: d.update(temperature=float("nan")), "temperature"),

@@ -55,6 +55,7 @@ def test_gtzan_s_tracks_get_their_artists(tmp_path, rng):
         ({"X": None}, "needs X, track and genre"),
         ({"X": np.zeros((3, 16, 50))}, r"X is float64 \(3, 16, 50\)"),
         ({"X": np.full((24, 64, 100), np.nan)}, "no finite dB"),
+        ({"X": np.zeros((24, 300, 50))}, "X has 300 bins, 16 to 256 are possible"),
         ({"track": ["same"] * 24}, "'same' is there twice"),
         ({"split": ["trian"] * 24}, "split 'trian' is none of train, valid, test"),
     ],
@@ -69,6 +70,10 @@ def test_a_missing_file_and_a_pickle_are_refused(tmp_path):
     with pytest.raises(GenreError, match=r"none\.npz: no such file"):
         features.download(tmp_path / "none.npz", tmp_path / "raw", scale_db=1.0, offset_db=0.0, **HOW)
     np.savez(tmp_path / "x.npz", X=np.array([{"a": 1}], dtype=object), track=["t"], genre=["g"])
+    with (tmp_path / "bare.npz").open("wb") as file:
+        np.save(file, np.zeros((3, 64, 100)))
+    with pytest.raises(GenreError, match=r"bare\.npz: not readable as \.npz"):
+        features.download(tmp_path / "bare.npz", tmp_path / "raw", scale_db=1.0, offset_db=0.0, **HOW)
     with pytest.raises(GenreError, match=r"not readable as \.npz"):
         features.download(tmp_path / "x.npz", tmp_path / "raw", scale_db=1.0, offset_db=0.0, **HOW)
 

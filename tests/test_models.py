@@ -359,7 +359,10 @@ def test_an_ensemble_is_the_mean_of_its_members(own):
     assert isinstance(made.model, Ensemble)
     made.model.temperature = 1.0
     file = own / "data/raw/jazz/jazz.00000.wav"
-    each = [Predictor(members / f"{name}.safetensors").predict_file(file).timeline for name in ("cnn", "fnn")]
+    single = [inference.load(members / f"{name}.safetensors") for name in ("cnn", "fnn")]
+    for member in (*single, *made.model.members):
+        member.temperature = 1.0 if member in single else 0.05  # calibration before the mean would turn it into a vote
+    each = [Predictor(member).predict_file(file).timeline for member in single]
     said = made.predict_file(file)
     np.testing.assert_allclose(said.timeline, np.mean(each, axis=0), atol=1e-6)
     wanted = dict(zip(made.model.genres, np.mean(each, axis=(0, 1)), strict=True))
@@ -376,6 +379,7 @@ def test_presets_hold_what_params_know():
             node = known
             for part in line.split("=")[0].split("."):
                 node = node[part]
+        assert ("train.patience" in preset.read_text()) == ("train.keep=best" in preset.read_text())  # one does nothing without the other
 
 
 def test_the_wheel_is_read_without_tensorflow(tmp_path):

@@ -166,3 +166,10 @@ def test_tracks_csv_does_not_depend_on_the_split(tmp_path, rng):
         assert made["leaky"] == (protocol != "artist")
         contents.add((tmp_path / protocol / "tracks.csv").read_text())
     assert len(contents) == 1
+
+
+def test_two_excerpts_of_a_song_that_is_not_used_stay_together():
+    tracks = [Track(f"{genre}{i}", "", genre) for genre in "ab" for i in range(12)]
+    for seed in range(20):
+        sides = split(tracks, protocol="track", folds=3, fold=0, seed=seed, windows=[1] * 24, together=[("a0", "song"), ("song", "a1")])
+        assert sides[0] == sides[1]

@@ -1,3 +1,5 @@
+import os
+import signal
 from functools import partial
 
 import h5py
@@ -125,6 +127,16 @@ def _fail_at_3(i: int) -> int:
     if i == 3:
         raise ValueError("three")
     return i
+
+
+def _killed(i: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return i
+
+
+def test_a_worker_that_the_system_kills_is_one_clear_error():
+    with pytest.raises(GenreError, match=r"one of 2 workers was killed, .* set `workers` lower"):
+        list(map_tracks(_killed, range(10), workers=2))
 
 
 def test_a_worker_s_error_arrives():

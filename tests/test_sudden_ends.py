@@ -203,7 +203,7 @@ def test_two_runs_at_once(project, fresh):
 def test_a_queue_with_two_workers(own):
     subprocess.run(["git", "add", "-A"], cwd=own, check=True)
     subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "run"], cwd=own, check=True)
-    for name, change in (("fnn", "model.type=fnn"), ("slow", "train.lr=0.0001"), ("plain", "augment.batches.mixup_alpha=0.0")):
+    for name, change in (("fnn", "model.type=fnn"), ("slow", "train.lr=0.0001"), ("plain", "augment.batches.mixup_alpha=0.3")):
         run("dvc", "exp", "run", "--queue", "-n", name, "-S", change, cwd=own)
     run("dvc", "queue", "start", "-j", "2", cwd=own)
     until = time.monotonic() + 400

@@ -47,13 +47,15 @@ def download(path: str | Path, out: str | Path, *, scale_db: float, offset_db: f
         with np.load(path, allow_pickle=False) as file:
             x = file["X"]
             texts = {name: [str(v) for v in file[name]] for name in ("track", "genre", "split", "artist") if name in file.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, TypeError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else f"not readable as .npz ({' '.join(str(error).split())})"
         raise GenreError(f"dataset.features.path: {path}: {reason}; it needs X, track and genre") from None
     if missing := [name for name in ("track", "genre") if name not in texts]:
         raise GenreError(f"{path}: no array {', '.join(missing)}; it needs X, track and genre")
     if x.ndim != 3 or x.dtype.kind not in "fiu" or any(len(values) != len(x) for values in texts.values()):
         raise GenreError(f"{path}: X is {x.dtype} {x.shape}, expected numbers of shape (tracks, bins, frames), as many as the other arrays")
+    if not 16 <= x.shape[1] <= 256:
+        raise GenreError(f"{path}: X has {x.shape[1]} bins, 16 to 256 are possible; is it of shape (tracks, bins, frames)?")
     if twice := [name for name, count in Counter(texts["track"]).items() if count > 1]:
         raise GenreError(f"{path}: track {twice[0]!r} is there twice")
     if wrong := sorted(set(texts.get("split", [])) - {*SPLITS, ""}):

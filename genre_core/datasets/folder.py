@@ -130,9 +130,9 @@ def _read_metadata(root: Path) -> dict[str, dict[str, str]]:
         return {}
     rows: dict[str, dict[str, str]] = {}
     for number, row in enumerate(read_csv(file, ["path"]), start=2):
-        path = row["path"].replace("\\", "/").removeprefix("./")
+        path = PurePosixPath(row["path"].replace("\\", "/")).as_posix()
         where = f"{file}, line {number}"
-        if not path or path.startswith("/") or ".." in PurePosixPath(path).parts:
+        if path == "." or path.startswith("/") or ".." in PurePosixPath(path).parts:
             raise GenreError(f"{where}: path {row['path']!r} must be relative and stay inside {root}")
         if path in rows:
             raise GenreError(f"{where}: path {path!r} stands there twice; keep one row")
