@@ -113,7 +113,7 @@ def page(results: dict[str, dict[str, Any]]) -> str:
             "The rows were compared on those 197 tracks: **valid chose among them**, and the best of many rows is flattered by that.",
             "Intervals: 2,000 draws of whole artists, of the mean over seeds. What the mean spectrum gives away: [leak.md](leak.md).",
             "",
-            "## The default recipe, and two others",
+            "## The default recipe, and others as long",
             "",
             *table(WHOLE),
             "",

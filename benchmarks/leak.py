@@ -24,21 +24,20 @@ PROTOCOLS = ("segment", "track", "artist", "official")
 RESULTS = Path("docs/leak.json")
 SETTINGS = (*SHORT, "train.threads=1")
 LABELS = {"track": "each track's mean spectrum taken away", "dataset": "the data set's mean taken away"}
-TITLES = {
-    "demo": "Demo data set (synthetic, 200 tracks): one network, four splits",
-    "features": "GTZAN, 639 fault-filtered tracks: one network, four splits",
-}
+DATA = ("demo", "features")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("source", nargs="?", type=lambda text: str(Path(text).resolve()), metavar="FILE.npz")
+    parser.add_argument("--title", help="of the data, in the page and the picture; default: the file's name")
     parser.add_argument("--normalise", nargs="+", choices=list(LABELS), default=list(LABELS))
     parser.add_argument("--page", action="store_true", help="run nothing")
     chosen = parser.parse_args()
     results: dict[str, dict[str, Any]] = read_json(RESULTS) if RESULTS.exists() else {}
     name = "features" if chosen.source else "demo"
     own = ["dataset.name=features", f"dataset.features.path={chosen.source}"] if chosen.source else ["dataset.name=demo"]
+    title = chosen.title or (Path(chosen.source).stem if chosen.source else "Demo data set (synthetic, 200 tracks)")
     todo = [] if chosen.page else [(n, p) for n in chosen.normalise for p in PROTOCOLS]
     for normalise, protocol in (bar := tqdm(todo, unit="row", disable=None)):
         bar.set_postfix_str(f"{normalise} {protocol}")
@@ -56,17 +55,22 @@ def main() -> None:
             )
             for seed in SEEDS
         ]
-        results[f"{name}-{normalise}-{protocol}"] = judged(runs)
+        results[f"{name}-{normalise}-{protocol}"] = {**judged(runs), "data": title}
         write_json(RESULTS, results)
     with atomic(RESULTS.with_suffix(".md")) as part:
         part.write_text(page(results), encoding="utf-8")
-    for data, title in TITLES.items():
+    for data in DATA:
         rows = {
             label: [results[key] for protocol in PROTOCOLS if (key := f"{data}-{normalise}-{protocol}") in results]
             for normalise, label in LABELS.items()
         }
         if any(rows.values()):
-            plots.protocols(RESULTS.with_name(f"leak-{data}.png"), {k: v for k, v in rows.items() if v}, title=title)
+            plots.protocols(RESULTS.with_name(f"leak-{data}.png"), {k: v for k, v in rows.items() if v}, title=_title(results, data))
+
+
+def _title(results: dict[str, dict[str, Any]], data: str) -> str:
+    name = next(row["data"] for key, row in results.items() if key.startswith(data))
+    return f"{name}: one network, four splits"
 
 
 def page(results: dict[str, dict[str, Any]]) -> str:
@@ -78,9 +82,10 @@ def page(results: dict[str, dict[str, Any]]) -> str:
         f"{', '.join(f'`{s}`' for s in SETTINGS)}, {len(SEEDS)} seeds, each with another dealing of the folds.",
         "Accuracy of test tracks, 95 % interval of the mean over seeds by draws of whole artists.",
     ]
-    for data, title in TITLES.items():
+    for data in DATA:
         if not any(key.startswith(data) for key in results):
             continue
+        title = _title(results, data)
         lines += ["", f"## {title}", "", f"![{title}](leak-{data}.png)", ""]
         lines += ["| protocol | " + " | ".join(LABELS.values()) + " | crossing |", "|---|---|---|---|"]
         for protocol in PROTOCOLS:

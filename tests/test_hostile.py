@@ -291,7 +291,7 @@ def rewritten(source, target, change):
         (lambda d, s: {"genre_core": "[" * 100_000}, "no model of this project"),
         (lambda d, s: d.update(format="genre-core model 99"), "format 'genre-core model 99', this version reads"),
         (lambda d, s: d.update(type="../../evil"), "is unknown: allowed are attention, cnn, crnn"),
-        (lambda d, s: of_ensembles(d, s), "damaged"),
+        (of_ensembles, "damaged"),
         (lambda d, s: d.update(hop_seconds=0), "hop_seconds"),
         (lambda d, s: d.update(temperature="hot"), "temperature"),
         (lambda d, s: d.update(temperature=float("nan")), "temperature"),
