@@ -134,7 +134,7 @@ def test_a_row_runs_what_its_page_says(monkeypatch):
     asked = {}
     monkeypatch.setattr(experiments, "judged", lambda runs: asked.update(runs) or {})
     for row in ("default", "short-mixup-0.3", "audio-copies-none"):
-        assert experiments.run(row, "/x")["settings"] == list((experiments.FEATURES | experiments.COPIES)[row])
+        assert experiments.run(row, "/x")["settings"] == list(experiments.ROWS[row])
     assert {name.rsplit("-", 1)[1] for name in asked} == {"1", "2", "3"}
     assert "dataset.features.path=/x" in asked["default-1"]
     assert not set(SHORT) & set(asked["default-1"])
