@@ -28,6 +28,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         subprocess.run([sys.executable, "-c", "from genre_core.descriptors import compile_once; compile_once()"], check=True)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first: the last test to end would else run alone, minutes after the others."""
+    items.sort(key=lambda item: item.path.name not in ("test_sudden_ends.py", "test_commands.py"))
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)

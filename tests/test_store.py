@@ -1,11 +1,11 @@
-import os
-import signal
+import re
+import sys
 from functools import partial
 
 import h5py
 import numpy as np
 import pytest
-from conftest import SPEC
+from conftest import SPEC, run
 
 from genre_core.audio import decode
 from genre_core.errors import GenreError
@@ -129,14 +129,17 @@ def _fail_at_3(i: int) -> int:
     return i
 
 
-def _killed(i: int) -> int:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return i
-
-
-def test_a_worker_that_the_system_kills_is_one_clear_error():
-    with pytest.raises(GenreError, match=r"one of 2 workers was killed, .* set `workers` lower"):
-        list(map_tracks(_killed, range(10), workers=2))
+def test_a_worker_that_the_system_kills_is_one_clear_error(tmp_path):
+    (tmp_path / "killed.py").write_text(
+        "import os, signal\n"
+        "from genre_core.parallel import map_tracks\n"
+        "def killed(i):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "if __name__ == '__main__':\n"
+        "    list(map_tracks(killed, range(10), workers=2))\n"
+    )
+    done = run(sys.executable, "killed.py", cwd=tmp_path, check=False)
+    assert re.search(r"GenreError: one of 2 workers was killed, .* set `workers` lower", done.stderr)
 
 
 def test_a_worker_s_error_arrives():
