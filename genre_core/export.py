@@ -17,7 +17,7 @@ from tqdm import tqdm
 from genre_core import backbone, index, inference
 from genre_core.audio import decode
 from genre_core.errors import GenreError
-from genre_core.features import FLOOR_POWER, FeatureSpec, dct_basis, mel_filters
+from genre_core.features import FLOOR_POWER, dct_basis, mel_filters
 from genre_core.files import atomic
 from genre_core.index import window_starts
 from genre_core.inference import GenreModel, Model
@@ -38,7 +38,7 @@ class FromSamples(nn.Module):
 
     def __init__(self, model: GenreModel, *, compact: bool) -> None:
         super().__init__()
-        spec = heard_by(model)
+        spec = inference.heard_by(model)
         self.backbone = backbone.load() if model.kind == "musicnn" else nn.Identity()
         self.model, self.spec = model, spec
         self.network = model.network
@@ -92,11 +92,6 @@ class FromSamples(nn.Module):
         return network.embed(*pools)
 
 
-def heard_by(model: GenreModel) -> FeatureSpec:
-    """How the samples that a model is given become a spectrogram."""
-    return next(iter(inference.spectrograms(model).values()))
-
-
 def exportable(model: Model) -> GenreModel:
     """The model, if it can be exported.
 
@@ -136,7 +131,7 @@ def export(model: GenreModel, path: str | Path, *, features: bool = True, int8: 
         import onnx
     except ImportError as error:
         raise GenreError(f"package {error.name} is missing: pip install '.[export]'") from None
-    spec = heard_by(model)
+    spec = inference.heard_by(model)
     network = model.network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     described = {
         **{key: value for key, value in model.description().items() if key != "format"},
@@ -228,7 +223,7 @@ def check(model: GenreModel, path: str | Path, project: Path, *, features: bool)
     ready = session(path)
     given, wanted = [], []
     tracks = _test_tracks(model, project)
-    rate = heard_by(model).sample_rate
+    rate = inference.heard_by(model).sample_rate
     count = len(tracks) or 4
     for number in tqdm(range(count), desc="check", unit="track", leave=False, disable=None):
         y = decode(tracks[number][0], sample_rate=rate).y if tracks else _noise(model, 30.0, number)
@@ -261,7 +256,7 @@ def check(model: GenreModel, path: str | Path, project: Path, *, features: bool)
 
 def _case(model: GenreModel, y: np.ndarray, features: bool) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """What the file is fed with for samples, and what torch makes of them."""
-    rate = heard_by(model).sample_rate
+    rate = inference.heard_by(model).sample_rate
     starts = window_starts(len(y) / rate, model.segment_seconds, model.hop_seconds) or [0.0]
     rows = inference.features(model, inference.heard(model, y, rate))[model.kind]
     logits = model.logits(rows, starts)
@@ -271,7 +266,7 @@ def _case(model: GenreModel, y: np.ndarray, features: bool) -> tuple[dict[str, n
 
 
 def _noise(model: GenreModel, seconds: float, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).normal(0, 0.1, round(seconds * heard_by(model).sample_rate)).astype(np.float32)
+    return np.random.default_rng(seed).normal(0, 0.1, round(seconds * inference.heard_by(model).sample_rate)).astype(np.float32)
 
 
 def _test_tracks(model: GenreModel, project: Path) -> list[tuple[Path, str]]:

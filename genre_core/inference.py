@@ -323,6 +323,11 @@ def spectrograms(model: Model) -> dict[Kind, FeatureSpec]:
     return own | ({"musicnn": backbone.SPEC} if "musicnn" in kinds else {})
 
 
+def heard_by(model: Model) -> FeatureSpec:
+    """How the samples that a model is given become a spectrogram: the first of `spectrograms`."""
+    return next(iter(spectrograms(model).values()))
+
+
 def heard(model: Model, y: np.ndarray, sample_rate: int) -> dict[Kind, np.ndarray]:
     """The `spectrograms` of mono samples at `sample_rate` Hz, shape ``(frames, n_mels)`` each, dB."""
     return {kind: log_mel(resample(y, sample_rate, spec.sample_rate), spec) for kind, spec in spectrograms(model).items()}
@@ -473,7 +478,7 @@ class Predictor:
 
     def __init__(self, model: str | Path | Model) -> None:
         self.model = load(model) if isinstance(model, str | Path) else model
-        self.sample_rate = next(iter(spectrograms(self.model).values())).sample_rate  # Hz, of what is decoded
+        self.sample_rate = heard_by(self.model).sample_rate  # Hz, of what is decoded
 
     def predict_file(self, path: str | Path) -> Prediction:
         """Predict from an audio file of any format and rate; raises as `decode_and_predict`."""

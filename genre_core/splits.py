@@ -16,7 +16,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import networkx as nx
 import numpy as np
 
 from genre_core.datasets import SPLITS, Track, artist_group
@@ -131,11 +130,14 @@ def _joined(groups: Sequence[str], tracks: Sequence[Track], together: Iterable[t
     """The groups, those of tracks that `together` links made one, under the name that sorts first; a track that is not used links too."""
     group_of = {t.track: group for t, group in zip(tracks, groups, strict=True)}
     others = linked((group_of.get(a, f"\n\n{a}"), group_of.get(b, f"\n\n{b}")) for a, b in together)
-    return [min(others.get(group, {group}).intersection(groups)) for group in groups]
+    used = set(groups)
+    return [min(others[group] & used) if group in others else group for group in groups]
 
 
 def linked(pairs: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
     """Of each name in `pairs`, all that it is linked to, itself too, directly or through others: two excerpts, through the whole song."""
+    import networkx as nx  # here, as a prediction imports this module too and should start quickly
+
     return {name: names for names in nx.connected_components(nx.Graph(pairs)) for name in names}
 
 
