@@ -110,8 +110,8 @@ def decode(
     Raises
     ------
     AudioError
-        The file is missing, empty, not decodable, longer than `max_seconds`, holds samples that are no numbers, or takes too long; its rate or
-        its number of channels is absurd; or `seconds` is above `max_seconds`.
+        The file is missing, empty, not decodable, longer than `max_seconds`, holds samples that are no numbers, or takes too long; its
+        rate or its number of channels is absurd; or `seconds` is above `max_seconds`.
     """
     if seconds is not None and seconds > max_seconds:
         raise AudioError(f"{path}: {seconds:g} s are asked for, {max_seconds:g} s are the most")
@@ -130,7 +130,9 @@ def decode(
         except (soundfile.SoundFileError, TypeError, ValueError, OSError):  # TypeError: a headerless .raw
             file.seek(0)
             blocks, rate, channels = _open_av(path, file, until)
-        blocks = _part(blocks, round(start_seconds * rate), None if seconds is None else round(seconds * rate), round(max_seconds * rate), until)
+        blocks = _part(
+            blocks, round(start_seconds * rate), None if seconds is None else round(seconds * rate), round(max_seconds * rate), until
+        )
         try:
             y = _joined(_resampled(path, blocks, rate, sample_rate or rate))
         except TimeoutError:

@@ -154,14 +154,19 @@ def embed_decibel(mel_db: np.ndarray) -> np.ndarray:
     backbone = load()
     mel = log_mel(mel_db)
     total = len(mel)
-    blocks = []
+    length = min(PATCH_FRAMES, total)
+    made = []
+    maps, first = torch.zeros(753, 0), 0  # what patches to come need, from frame `first` on
     for start in range(0, total, _BLOCK_FRAMES):  # bounded memory, whatever the length
         low, end = max(0, start - _HALO_FRAMES), min(total, start + _BLOCK_FRAMES)
-        maps = backbone.convolve(mel[None, low : min(total, end + _HALO_FRAMES)])[0]  # (753, some)
-        blocks.append(maps[:, start - low : end - low])
-    maps = torch.cat(blocks, 1)
-    patches = maps.unfold(1, min(PATCH_FRAMES, total), PATCH_HOP_FRAMES)  # (753, patches, frames)
-    return backbone.embed(patches.amax(2).T, patches.mean(2).T).numpy()
+        new = backbone.convolve(mel[None, low : min(total, end + _HALO_FRAMES)])[0]  # (753, some)
+        maps = torch.cat([maps, new[:, start - low : end - low]], 1)
+        count = max(0, (end - first - length) // PATCH_HOP_FRAMES + 1)
+        if count:
+            patches = maps.unfold(1, length, PATCH_HOP_FRAMES)  # (753, count, frames)
+            made.append(backbone.embed(patches.amax(2).T, patches.mean(2).T))
+            maps, first = maps[:, count * PATCH_HOP_FRAMES :].clone(), first + count * PATCH_HOP_FRAMES
+    return torch.cat(made).numpy()
 
 
 def features(y: np.ndarray) -> dict[Kind, np.ndarray]:

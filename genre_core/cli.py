@@ -124,7 +124,15 @@ def parser() -> argparse.ArgumentParser:
         "genre serve --port 7860; curl --data-binary @song.mp3 http://127.0.0.1:7860/api/predict",
         model=_IF_REAL,
     )
-    serve.add_argument("--host", default="127.0.0.1", help="default: %(default)s, which other machines cannot reach")
+    serve.add_argument("--host", type=_host, default="127.0.0.1", help="default: %(default)s, which other machines cannot reach")
+    serve.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        type=_host,
+        metavar="NAME",
+        help="another name or address under which the page may be asked for, beside localhost and --host; may be given again",
+    )
     serve.add_argument("--port", type=_port, default=7860, help="default: %(default)s")
 
     completion = command(
@@ -169,6 +177,12 @@ def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
     return int(text)
+
+
+def _host(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r} is no host name or address")
+    return text.strip()
 
 
 def _port(text: str) -> int:

@@ -394,16 +394,24 @@ def features(chosen: argparse.Namespace) -> int:
 
 
 def serve(chosen: argparse.Namespace) -> int:
-    """Serve the page and the HTTP API until Ctrl-C."""
+    """Serve the page and the HTTP API until Ctrl-C or SIGTERM."""
     try:
-        from genre_core import serving
+        from genre_core.serving import api, guard
     except ImportError as error:
         raise GenreError(f"package {error.name} is missing: pip install '.[app]'") from None
     name, predictor = _predictor(chosen.model)
-    application = serving.application(predictor, name, _introduction(name, predictor))
-    with serving.listen(chosen.host, chosen.port) as listener:
-        print(f"http://{chosen.host}:{chosen.port}  (Ctrl-C ends it)", flush=True)
-        serving.serve(application, listener)
+    hosts = {*guard.LOOPBACK, *chosen.allow_host, chosen.host} - {"0.0.0.0", "::"}  # noqa: S104 (no page is asked for under these)
+    application = api.application(predictor, name, _introduction(name, predictor), hosts=hosts)
+    with api.listen(chosen.host, chosen.port) as listener:
+        host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
+        if not guard.is_loopback(chosen.host):
+            print(
+                f"warning: other machines can reach {host}: anybody there can use this server, without a password; "
+                f"it answers to {', '.join(sorted(hosts))} (--allow-host adds a name)",
+                file=sys.stderr,
+            )
+        print(f"http://{host}:{chosen.port}  (Ctrl-C ends it)", flush=True)
+        api.serve(application, listener)
     return 0
 
 

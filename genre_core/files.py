@@ -19,7 +19,6 @@ import psutil
 
 from genre_core.errors import GenreError
 
-
 MAX_TABLE_BYTES = 500_000_000  # of a CSV or JSON file: a million rows have about 100 MB
 _OURS: set[str] = set()  # temporary files that this process is writing
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import safetensors
@@ -485,15 +485,15 @@ class Predictor:
         return self.decode_and_predict(path)[0]
 
     def decode_and_predict(
-        self, path: str | Path, *, name: str = "", max_seconds: float = MAX_SECONDS, deadline_s: float = math.inf
+        self, path: str | Path, *, file: IO[bytes] | None = None, max_seconds: float = MAX_SECONDS, deadline_s: float = math.inf
     ) -> tuple[Prediction, Audio]:
         """Predict from an audio file, and keep its samples.
 
         Parameters
         ----------
         path : str or Path
-        name : str
-            For people, where `path` is a temporary file.
+        file : binary file, optional
+            What is read; `path` is then its name in messages alone.
         max_seconds, deadline_s : float
             As of `audio.decode`.
 
@@ -502,13 +502,12 @@ class Predictor:
         AudioError
             The file cannot be decoded, is too long, or is shorter than one segment.
         """
-        path = Path(path)
-        name = name or one_line(str(path))
+        audio = decode(path, file=file, sample_rate=self.sample_rate, max_seconds=max_seconds, deadline_s=deadline_s)
+        name = one_line(str(path))
         try:
-            audio = decode(path, sample_rate=self.sample_rate, max_seconds=max_seconds, deadline_s=deadline_s)
             return self.predict(audio.y, audio.sample_rate, name=name), audio
         except AudioError as error:
-            raise AudioError(f"{name}: {str(error).removeprefix(f'{path}: ')}") from None
+            raise AudioError(f"{name}: {error}") from None
 
     def predict(self, y: np.ndarray, sample_rate: int, *, name: str = "") -> Prediction:
         """Predict from samples.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,23 +19,25 @@ if TYPE_CHECKING:
     from genre_core.explanation import Explanation
 
 
+Out = str | Path | IO[bytes]  # where a picture is written
+
+
 def _figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
     import matplotlib
+    from matplotlib.figure import Figure  # not pyplot, which keeps state that threads would share
 
-    matplotlib.use("Agg")
     matplotlib.rcParams["text.parse_math"] = False  # a name with two dollar signs is no formula
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained")
-    return figure, axes
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def _save(figure: Figure, path: str | Path) -> None:
-    from matplotlib import pyplot
-
-    with atomic(path) as part:
-        figure.savefig(part, dpi=90, format="png", metadata={"Software": None})
-    pyplot.close(figure)
+def _save(figure: Figure, out: Out) -> None:
+    options: dict[str, Any] = {"dpi": 90, "format": "png", "metadata": {"Software": None}}
+    if not isinstance(out, str | Path):
+        figure.savefig(out, **options)
+        return
+    with atomic(out) as part:
+        figure.savefig(part, **options)
 
 
 def _mel_axes(axes: Axes, spec: FeatureSpec) -> None:
@@ -47,7 +49,7 @@ def _mel_axes(axes: Axes, spec: FeatureSpec) -> None:
 
 
 def augmentation(
-    path: str | Path,
+    path: Out,
     panels: Mapping[str, np.ndarray],
     spec: FeatureSpec,
     mask: Callable[[torch.Tensor, torch.Generator], torch.Tensor],
@@ -56,7 +58,7 @@ def augmentation(
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or binary file
     panels : mapping of str to np.ndarray [shape=(frames, n_mels)]
         The original first.
     spec : FeatureSpec
@@ -86,7 +88,7 @@ def augmentation(
 
 
 def report(
-    path: str | Path,
+    path: Out,
     *,
     title: str,
     matrix: np.ndarray,
@@ -99,7 +101,7 @@ def report(
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or binary file
     title : str
     matrix : np.ndarray [shape=(genres, genres)]
         Tracks by true (rows) and predicted genre.
@@ -142,13 +144,13 @@ def report(
 
 
 def timeline(
-    path: str | Path, starts_seconds: np.ndarray, probabilities: np.ndarray, genres: Sequence[str], *, segment_seconds: float, title: str
+    path: Out, starts_seconds: np.ndarray, probabilities: np.ndarray, genres: Sequence[str], *, segment_seconds: float, title: str
 ) -> None:
     """Draw the probability of each genre over a track.
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or binary file
     starts_seconds : np.ndarray [shape=(windows,)]
     probabilities : np.ndarray [shape=(windows, genres)]
     genres : sequence of str
@@ -167,12 +169,12 @@ def timeline(
     _save(figure, path)
 
 
-def audit(path: str | Path, tracks: Sequence[Mapping[str, Any]], *, title: str) -> None:
+def audit(path: Out, tracks: Sequence[Mapping[str, Any]], *, title: str) -> None:
     """Draw what a data set is made of: tracks a genre, lengths, levels and bandwidths.
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or binary file
     tracks : sequence of mappings
         genre, seconds, level_dbfs, bandwidth_hz (None where unknown) and problems.
     title : str
@@ -206,12 +208,12 @@ def _boxes(axis: Axes, genres: Sequence[str], values: Sequence[Sequence[float]],
     axis.invert_yaxis()
 
 
-def explanation(path: str | Path, found: Explanation, *, segment_seconds: float, title: str) -> None:
+def explanation(path: Out, found: Explanation, *, segment_seconds: float, title: str) -> None:
     """Draw which bands and moments of a file carried its decision.
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or binary file
     found : Explanation
     segment_seconds : float
         Length of a window.
@@ -247,12 +249,12 @@ def explanation(path: str | Path, found: Explanation, *, segment_seconds: float,
     _save(figure, path)
 
 
-def protocols(path: str | Path, rows: Mapping[str, Sequence[Mapping[str, Any]]], *, title: str) -> None:
+def protocols(path: Out, rows: Mapping[str, Sequence[Mapping[str, Any]]], *, title: str) -> None:
     """Draw the accuracy of the same model under several protocols, with intervals and the single seeds.
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or binary file
     rows : mapping of label to sequence of mappings
         Each with protocol, mean, low, high, accuracies and leaky.
     title : str
@@ -277,12 +279,12 @@ def protocols(path: str | Path, rows: Mapping[str, Sequence[Mapping[str, Any]]],
     _save(figure, path)
 
 
-def folds(path: str | Path, accuracies: Mapping[int, Sequence[float]], pooled: Mapping[str, float], *, title: str) -> None:
+def folds(path: Out, accuracies: Mapping[int, Sequence[float]], pooled: Mapping[str, float], *, title: str) -> None:
     """Draw the accuracy of each fold and seed, and the pooled one with its interval.
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or binary file
     accuracies : mapping of fold to the accuracy of each seed
     pooled : mapping
         accuracy, accuracy_low, accuracy_high.
@@ -301,7 +303,7 @@ def folds(path: str | Path, accuracies: Mapping[int, Sequence[float]], pooled: M
 
 
 def overview(
-    path: str | Path,
+    path: Out,
     counts: Mapping[str, Mapping[str, int]],
     seconds: Mapping[str, Sequence[float]],
     levels: Mapping[str, Sequence[float]],
@@ -312,7 +314,7 @@ def overview(
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or binary file
     counts : mapping of split to mapping of genre to int
     seconds, levels : mappings of genre to values
         Lengths in s, levels in dBFS; empty where unknown.
@@ -335,12 +337,12 @@ def overview(
     _save(figure, path)
 
 
-def spectrograms(path: str | Path, tracks: Mapping[str, tuple[np.ndarray | None, np.ndarray]], spec: FeatureSpec) -> None:
+def spectrograms(path: Out, tracks: Mapping[str, tuple[np.ndarray | None, np.ndarray]], spec: FeatureSpec) -> None:
     """Draw the waveform of each track and its log-mel spectrogram.
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or binary file
     tracks : mapping of title to (waveform, mel)
         Lowest and highest samples over time [shape=(2, any)], or None; np.ndarray [shape=(frames, n_mels)].
     spec : FeatureSpec
@@ -369,12 +371,12 @@ def spectrograms(path: str | Path, tracks: Mapping[str, tuple[np.ndarray | None,
     _save(figure, path)
 
 
-def distributions(path: str | Path, values: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+def distributions(path: Out, values: Mapping[str, Mapping[str, np.ndarray]]) -> None:
     """Draw the distribution of several values in each genre.
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or binary file
     values : mapping of title to mapping of genre to np.ndarray [shape=(tracks,)]
     """
     columns = 3

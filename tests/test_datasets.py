@@ -147,7 +147,9 @@ def test_links_inside_the_folder_are_followed_and_those_that_leave_it_are_not(tm
     assert not (tmp_path / "raw/rock/stolen.wav").exists()
 
 
-@pytest.mark.parametrize("name", [".catalogue.part.csv", "rock/.hidden.wav", ".git/x.wav", "catalogue.csv", "Features.json", "metadata.csv"])
+@pytest.mark.parametrize(
+    "name", [".catalogue.part.csv", "rock/.hidden.wav", ".git/x.wav", "catalogue.csv", "Features.json", "metadata.csv"]
+)
 def test_hidden_names_and_our_own_are_no_tracks(tmp_path, write_tone, name):
     music("m", ["rock/a.wav", "jazz/c.wav"], write_tone)
     (tmp_path / "m/metadata.csv").write_text(f"path,genre\n{name},rock\n")

@@ -43,10 +43,8 @@ def test_files_have_the_rights_that_the_user_gives_new_files(tmp_path):
 
 
 def test_what_a_killed_process_left_is_removed_and_what_a_running_one_writes_is_not(tmp_path):
-    child = "import os, sys; from genre_core.files import atomic; c = atomic(sys.argv[1]); c.__enter__(); print(flush=True); input(); os._exit(9)"
-    with subprocess.Popen(
-        [sys.executable, "-c", child, str(tmp_path / "a.csv")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as running:
+    child = "import os, sys; from genre_core.files import atomic; atomic(sys.argv[1]).__enter__(); print(flush=True); input(); os._exit(9)"
+    with subprocess.Popen([sys.executable, "-c", child, str(tmp_path / "a.csv")], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
         running.stdout.readline()
         (theirs,) = tmp_path.glob(".a.*")
         with files.atomic(tmp_path / "a.csv") as part:

@@ -45,7 +45,8 @@ def download(root: str | Path, out: str | Path) -> list[Track]:
         warnings.warn(f"{root}: ignored {len(stray)} files that are no audio or lie in no genre's folder: {_some(stray)}", stacklevel=2)
     if left.links:
         warnings.warn(
-            f"{root}: ignored {len(left.links)} links that leave the folder: {_some(left.links)}; put the files themselves there", stacklevel=2
+            f"{root}: ignored {len(left.links)} links that leave the folder: {_some(left.links)}; put the files themselves there",
+            stacklevel=2,
         )
     tracks = [track for track in tracks if track.genre]
     genres = sorted({track.genre for track in tracks})
