@@ -7,9 +7,11 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from genre_core import __version__
 from genre_core.errors import GenreError, one_line
+from genre_core.terminal import say
 
 TRAINED = Path("data/model/model.safetensors")
 FOUND = 1
@@ -18,9 +20,16 @@ _IF_REAL = f"default: {TRAINED} where it was trained on real music, else pretrai
 _FILES_HELP = "audio file of any format, or a folder of them"
 
 
+class _Parser(argparse.ArgumentParser):
+    """Names of files stand in its errors: they must not reach the terminal raw."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(one_line(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    parser = argparse.ArgumentParser(prog="genre", description="Music-genre classification with a trained model.")
+    parser = _Parser(prog="genre", description="Music-genre classification with a trained model.")
     parser.add_argument("--version", action="version", version=f"genre {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
 
@@ -157,20 +166,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except GenreError as error:
-        sys.stderr.write(f"error: {error}\n")
+        say(f"error: {error}", sys.stderr)
         return WRONG_INPUT
     except BrokenPipeError:  # the reader of our output left: `genre predict ... | head`
         sys.stderr.close()
         return 0
     except OSError as error:  # a full disk, a folder that may not be written, a port that is taken
-        sys.stderr.write(f"error: {one_line(str(error))}\n")
+        say(f"error: {error}", sys.stderr)
+        return WRONG_INPUT
+    except MemoryError:
+        say("error: this needs more memory than there is; give fewer or shorter files", sys.stderr)
         return WRONG_INPUT
 
 
 def _warn(message: Warning | str, *rest: object, **more: object) -> None:
-    from tqdm import tqdm
-
-    tqdm.write(f"warning: {one_line(str(message))}", file=sys.stderr)  # above a progress bar
+    say(f"warning: {message}", sys.stderr)
 
 
 def _positive(text: str) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from genre_core.cli import FOUND, TRAINED, WRONG_INPUT
 from genre_core.errors import GenreError, SilenceWarning, one_line
+from genre_core.terminal import say, say_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,20 +37,20 @@ def audit(chosen: argparse.Namespace) -> int:
         rows = [{"file": row.file, "problems": list(filter(None, row.problems.split("; ")))} for row in found.tracks]
         pairs = [asdict(pair) for pair in found.pairs]
         said = {"pairs": pairs, "tracks": rows, "crossing_artists": found.crossing_artists, "not_looked_at": found.not_looked_at}
-        print(json.dumps(said, indent=2, ensure_ascii=False))
+        say_json(said)
         return 0 if found.clean else FOUND
     for pair in found.pairs:
-        print(f"{one_line(pair.a)} = {one_line(pair.b)} ({pair.kind}, {pair.score:.3f}, shifted by {pair.offset_s:+.2f} s)")
+        say(f"{pair.a} = {pair.b} ({pair.kind}, {pair.score:.3f}, shifted by {pair.offset_s:+.2f} s)")
     for row in found.tracks:
         if row.problems:
-            print(f"{one_line(row.file)}: {one_line(row.problems)}")
+            say(f"{row.file}: {row.problems}")
     for artist in found.crossing_artists:
-        print(f"artist {one_line(artist)} stands on two sides of the data set's own split")
+        say(f"artist {artist} stands on two sides of the data set's own split")
     if found.not_looked_at:
-        print(f"{found.not_looked_at} tracks are features made elsewhere: nothing was looked for in them")
+        say(f"{found.not_looked_at} tracks are features made elsewhere: nothing was looked for in them")
     flawed = sum(bool(row.problems) for row in found.tracks)
     where = f"; report in {chosen.out / 'report.md'}" if chosen.out else ""
-    print(
+    say(
         f"{len(found.tracks)} files: {len(found.pairs)} pairs of copies, {flawed} files with a problem, "
         f"{len(found.crossing_artists)} crossing artists{where}"
     )
@@ -83,11 +84,11 @@ def explain(chosen: argparse.Namespace) -> int:
             "moments": [{"start_s": start, "probability": p} for start, p in moments],
             "model": name,
         }
-        print(json.dumps(shown, indent=2, ensure_ascii=False))
+        say_json(shown)
         return 0
-    print(f"{one_line(chosen.file)}: {found.genre} {found.whole:.2f}; its probability falls without")
+    say(f"{chosen.file}: {found.genre} {found.whole:.2f}; its probability falls without")
     for band, fall in sorted(found.bands, key=lambda item: -item[1]):
-        print(f"  {band:>16}  {fall:+.3f}")
+        say(f"  {band:>16}  {fall:+.3f}")
     return 0
 
 
@@ -114,13 +115,13 @@ def compare(chosen: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         found = comparison.compare(_predictions(chosen.a, Path(folder, "a.csv")), _predictions(chosen.b, Path(folder, "b.csv")))
     if chosen.json:
-        print(json.dumps({**asdict(found), "verdict": found.verdict}, indent=2, ensure_ascii=False))
+        say_json({**asdict(found), "verdict": found.verdict})
         return 0
-    print(f"A {found.accuracy_a:.3f}, B {found.accuracy_b:.3f} on {found.tracks} tracks of {found.artists} artists")
-    print(f"B - A {interval(found.difference, found.low, found.high, sign='+')}: {found.verdict}")
-    print(f"right alone: A {found.only_a}, B {found.only_b}; McNemar p = {found.p:.3g}")
+    say(f"A {found.accuracy_a:.3f}, B {found.accuracy_b:.3f} on {found.tracks} tracks of {found.artists} artists")
+    say(f"B - A {interval(found.difference, found.low, found.high, sign='+')}: {found.verdict}")
+    say(f"right alone: A {found.only_a}, B {found.only_b}; McNemar p = {found.p:.3g}")
     for row in found.disagreements:
-        print(f"  {one_line(row['track'])}: {row['true']}, A says {row['a']}, B says {row['b']}")
+        say(f"  {row['track']}: {row['true']}, A says {row['a']}, B says {row['b']}")
     return 0
 
 
@@ -138,7 +139,7 @@ def predict(chosen: argparse.Namespace) -> int:
         raise GenreError(f"--timeline {chosen.timeline}: write to a .png file")
     name, predictor = _predictor(chosen.model)
     if not chosen.json and files:
-        print(_introduction(name, predictor), flush=True)
+        say(_introduction(name, predictor))
 
     def one(file: str) -> Prediction | str:
         one_thread()
@@ -160,10 +161,9 @@ def predict(chosen: argparse.Namespace) -> int:
             if not chosen.json:
                 top = list(result.probabilities.items())[: chosen.top]
                 answer = ", ".join(f"{genre} {p:.2f}" for genre, p in top)
-                tqdm.write(f"{one_line(file)}: {answer if result.sure else f'not sure ({answer})'}", file=sys.stdout)
+                say(f"{file}: {answer if result.sure else f'not sure ({answer})'}")
     if chosen.json:
-        json.dump([_as_json(file, result, name) for file, result in done], sys.stdout, indent=2, ensure_ascii=False)
-        print()
+        say_json([_as_json(file, result, name) for file, result in done])
     if chosen.timeline and done:
         from genre_core import plots
 
@@ -177,7 +177,7 @@ def predict(chosen: argparse.Namespace) -> int:
             title=Path(file).name,
         )
     for error in errors:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", sys.stderr)
     return WRONG_INPUT if errors else 0
 
 
@@ -199,7 +199,7 @@ def _introduction(name: str, predictor: Predictor) -> str:
     model = predictor.model
     info = model.info
     protocol = f"protocol {info.get('protocol', '?')}{' (LEAKY)' if info.get('leaky') else ''}"
-    data = f"{one_line(str(info.get('data_set', 'unknown data')))}, {info.get('train_tracks', '?')} tracks"
+    data = f"{info.get('data_set', 'unknown data')!s}, {info.get('train_tracks', '?')} tracks"
     score = _score(name, info)
     said = f"accuracy {with_interval(score)} on {score['on']}" if score else ""
     return f"model {name}: {model.type} trained on {data}, {protocol}; {said or 'no test score beside it'}"
@@ -264,7 +264,7 @@ def listen(chosen: argparse.Namespace) -> int:
     size = round(chosen.every * chosen.rate)
     shown: list[Heard] = []
     if not chosen.json:
-        print(_introduction(name, predictor), file=sys.stderr, flush=True)
+        say(_introduction(name, predictor), sys.stderr)
 
     def answer() -> None:
         heard = listener.now()
@@ -280,11 +280,15 @@ def listen(chosen: argparse.Namespace) -> int:
                 "latency_ms": round(heard.latency_ms, 1),
                 "real_time_factor": round(heard.real_time_factor, 4),
             }
-            print(json.dumps(values, ensure_ascii=False), flush=True)
+            say_json(values, indent=None)
         else:
             bars = "  ".join(f"{genre:>10} {_bar(p)} {p:.2f}" for genre, p in list(heard.probabilities.items())[:3])
             line = f"{heard.seconds:7.1f} s  {bars}  {'' if heard.sure else 'not sure'}"
-            print(f"\r\033[K{line}" if sys.stdout.isatty() else line, end="" if sys.stdout.isatty() else "\n", flush=True)
+            if sys.stdout.isatty():
+                sys.stdout.write(f"\r\033[K{one_line(line)}")
+                sys.stdout.flush()
+            else:
+                say(line)
 
     try:
         for samples in _stdin(size) if chosen.stdin else _microphone(chosen.rate, size):
@@ -293,12 +297,12 @@ def listen(chosen: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         pass
     if sys.stdout.isatty() and not chosen.json:
-        print()
+        say("")
     if not shown:
         needed = listener.model.segment_seconds
         raise GenreError(f"{listener.seconds:.1f} s of audio came; at least {needed:g} s are needed for an answer")
     latency = float(np.median([heard.latency_ms for heard in shown]))
-    print(f"latency {latency:.0f} ms (median), real-time factor {shown[-1].real_time_factor:.3f}", file=sys.stderr)
+    say(f"latency {latency:.0f} ms (median), real-time factor {shown[-1].real_time_factor:.3f}", sys.stderr)
     return 0
 
 
@@ -344,10 +348,10 @@ def export(chosen: argparse.Namespace) -> int:
             raise GenreError(f"{chosen.out}: would differ from torch by {checked['largest_difference']:.1e} of a probability; not written")
     said = {"file": str(chosen.out), "bytes": chosen.out.stat().st_size, **checked}
     if chosen.json:
-        print(json.dumps(said, indent=2))
+        say_json(said)
         return 0
-    print(f"{chosen.out}: {said['bytes'] / 1e6:.2f} MB; 30 s take {said['latency_ms']:.0f} ms on one core")
-    print(
+    say(f"{chosen.out}: {said['bytes'] / 1e6:.2f} MB; 30 s take {said['latency_ms']:.0f} ms on one core")
+    say(
         f"against torch, on {said['on']}: largest difference of a probability {said['largest_difference']:.1e}, "
         f"{said['changed_answers']} of {said['tracks']} answers change"
         + (f", accuracy {said['accuracy']:.3f} (torch {said['accuracy_torch']:.3f})" if said["accuracy"] is not None else "")
@@ -384,12 +388,12 @@ def features(chosen: argparse.Namespace) -> int:
         raise GenreError("; ".join(errors) or "no file was given")
     count = tables.write(out, made, chosen.format)
     if chosen.json:
-        print(json.dumps({"out": str(out), "files": len(made), "rows": count, "failed": errors}, indent=2, ensure_ascii=False))
+        say_json({"out": str(out), "files": len(made), "rows": count, "failed": errors})
     else:
         what = f"{count} rows of {len(descriptors.COLUMNS)} columns" if chosen.format == "csv" else "log-mel and MFCC"
-        print(f"{out}: {what} of {len(made)} files")
+        say(f"{out}: {what} of {len(made)} files")
     for error in errors:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", sys.stderr)
     return WRONG_INPUT if errors else 0
 
 
@@ -405,12 +409,12 @@ def serve(chosen: argparse.Namespace) -> int:
     with api.listen(chosen.host, chosen.port) as listener:
         host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
         if not guard.is_loopback(chosen.host):
-            print(
+            say(
                 f"warning: other machines can reach {host}: anybody there can use this server, without a password; "
                 f"it answers to {', '.join(sorted(hosts))} (--allow-host adds a name)",
-                file=sys.stderr,
+                sys.stderr,
             )
-        print(f"http://{host}:{chosen.port}  (Ctrl-C ends it)", flush=True)
+        say(f"http://{host}:{chosen.port}  (Ctrl-C ends it)")
         api.serve(application, listener)
     return 0
 
@@ -421,5 +425,5 @@ def completion(chosen: argparse.Namespace) -> int:
 
     from genre_core.cli import parser
 
-    print(shtab.complete(parser(), shell=chosen.shell))
+    sys.stdout.write(shtab.complete(parser(), shell=chosen.shell) + "\n")
     return 0

@@ -255,6 +255,7 @@ class External(Section):
     online: bool
     max_megabytes: float = Field(gt=0, le=10_000)
     max_minutes: float = Field(gt=0, le=24 * 60)
+    private_addresses: bool
     cookies_file: str
     cookies_from_browser: str
 

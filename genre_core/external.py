@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from genre_core.audio import decode, write
-from genre_core.errors import AudioError, GenreError
+from genre_core.errors import AudioError, GenreError, one_line
 from genre_core.files import read_csv, write_csv
+from genre_core.network import public_addresses_only
 
 MANIFEST = "manifest.csv"
 _OFFLINE_AFTER = 3  # clips in a row without network, or sent away, after which the rest is not tried
@@ -69,6 +70,8 @@ class Limits:
         Wait before the second try; doubled each time.
     deadline_s : float
         For one recording.
+    private_addresses : bool
+        URLs, redirects and playlists may lead to this machine or the local network.
     """
 
     megabytes: float
@@ -77,6 +80,7 @@ class Limits:
     cookies_from_browser: str = ""
     backoff_s: float = 2.0
     deadline_s: float = 900.0
+    private_addresses: bool = False
 
 
 class UnavailableError(Exception):
@@ -183,7 +187,7 @@ def fetch(listed: str | Path, out: str | Path, *, online: bool, limits: Limits, 
             failures[host] = 0
         except (UnavailableError, AudioError) as error:
             failures[host] = failures[host] + 1 if isinstance(error, UnavailableError) and error.stop else 0
-            done.append(replace(clip, status="failed", reason=" ".join(str(error).split())))
+            done.append(replace(clip, status="failed", reason=one_line(" ".join(str(error).split()))))
     write_csv(out / MANIFEST, [f.name for f in fields(Clip)], map(asdict, done))
     return done
 
@@ -234,6 +238,8 @@ def advice(reason: str, version: str) -> tuple[str, bool]:
         return "the site wants a login (give yt-dlp cookies: external.cookies_from_browser or external.cookies_file)", True
     if says("http error 429", "too many requests", "rate-limit", "rate-limited"):
         return "too many requests (wait an hour, then `dvc repro -f fetch_external`; what was fetched is kept)", True
+    if says("local network, which is not allowed"):
+        return "not a public address (external.private_addresses allows those of this machine and the local network)", False
     if says("resolve", "connection refused", "unreachable", "failed to establish", "getaddrinfo", "timed out"):
         return "no network, or the server does not answer", True
     if says("http error 4(04|10)", "unavailable", "private", "removed", "terminated", "not available", "available in your country", "drm"):
@@ -315,9 +321,11 @@ def download(url: str, folder: Path, limits: Limits) -> Path:
             "noprogress": True,
             "cachedir": False,
             "logger": messages,
+            "hls_prefer_native": True,  # whatever connects is Python, and is looked at
+            "external_downloader": {"default": "native"},
         }
         try:
-            with YoutubeDL(options) as downloader:
+            with public_addresses_only(not limits.private_addresses), YoutubeDL(options) as downloader:
                 info = downloader.extract_info(url)
                 if (info or {}).get("_type") in ("playlist", "multi_video"):
                     raise UnavailableError("a playlist or feed, not one recording; name one of its recordings")

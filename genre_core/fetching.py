@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import requests
 import urllib3
@@ -15,6 +17,7 @@ from tqdm import tqdm
 
 from genre_core.errors import GenreError
 from genre_core.files import atomic, digest
+from genre_core.network import PrivateAddressError, public_addresses_only
 
 _BLOCK_BYTES = 1 << 16
 _PROGRESS_BYTES = 1000
@@ -44,6 +47,7 @@ def fetch(
     backoff_s: float = 2.0,
     timeout_s: float = 30.0,
     deadline_s: float = 6 * 3600.0,
+    private_addresses: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
     """Download `url` to `target`.
@@ -69,6 +73,8 @@ def fetch(
         Longest silence of the server.
     deadline_s : float > 0
         For all attempts together.
+    private_addresses : bool
+        Allow addresses of this machine and the local network, also behind redirects.
     sleep : callable
         For tests.
 
@@ -88,7 +94,8 @@ def fetch(
     deadline = time.monotonic() + deadline_s
     while True:
         try:
-            _attempt(url, part, max_bytes=max_bytes, timeout_s=timeout_s, deadline=deadline)
+            with public_addresses_only(not private_addresses):
+                _attempt(url, part, max_bytes=max_bytes, timeout_s=timeout_s, deadline=deadline)
             break
         except _PassingError as error:
             have = part.stat().st_size if part.exists() else 0
@@ -145,14 +152,18 @@ def _attempt(url: str, part: Path, *, max_bytes: int, timeout_s: float, deadline
             got = _append(answer, part, have, total, max_bytes, deadline)
             if total is not None and got < total:
                 raise _PassingError(f"the connection ended after {got:,} of {total:,} bytes")
+    except PrivateAddressError as error:
+        raise FetchError(str(error)) from None
     except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
+        if refused := _cause_of_kind(error, PrivateAddressError):
+            raise FetchError(str(refused)) from None
         raise _PassingError(f"the connection failed ({_cause(error)})") from None
 
 
 def _append(answer: requests.Response, part: Path, have: int, total: int | None, max_bytes: int, deadline: float) -> int:
     """Write the body behind the first `have` bytes; the length reached."""
     with (
-        part.open("r+b" if have else "wb") as file,
+        _own(part, have) as file,
         tqdm(total=total, initial=have, desc="download", unit="B", unit_scale=True, disable=None) as bar,
     ):
         file.seek(have)
@@ -166,6 +177,12 @@ def _append(answer: requests.Response, part: Path, have: int, total: int | None,
             file.write(block)
             bar.update(len(block))
     return have
+
+
+def _own(part: Path, have: int) -> IO[bytes]:
+    """Open our own file for writing; a link in its place is not followed."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | (0 if have else os.O_TRUNC)
+    return os.fdopen(os.open(part, flags, 0o666), "r+b")
 
 
 def _resumable(url: str, part: Path) -> tuple[int, dict[str, str]]:
@@ -205,6 +222,12 @@ def _verify(path: Path, size: int | None, sha256: str | None) -> None:
     if sha256 is not None and (got := digest(path)) != sha256:
         path.unlink()
         raise FetchError(f"SHA-256 {got} came, {sha256} was expected")
+
+
+def _cause_of_kind(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _cause(error: BaseException) -> str:

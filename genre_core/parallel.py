@@ -5,10 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from typing import TypeVar
 
 from genre_core.errors import GenreError
@@ -30,8 +32,35 @@ def one_thread() -> None:
 
 
 def _worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent answers for all
+    for name in ("SIGINT", "SIGHUP"):  # they reach the whole group: the parent answers for all
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     one_thread()
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent was killed: it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _bounded(function: Callable[[Item], Result], item: Item) -> Result:
+    """Call `function`, and let it fail for want of memory in one line."""
+    try:
+        return function(item)
+    except MemoryError as error:
+        failure = str(error)
+    except RuntimeError as error:  # torch's own
+        if "allocate memory" not in str(error):
+            raise
+        failure = str(error)
+    raise GenreError(
+        f"a worker needs more memory than there is ({' '.join(failure.split())[:100]}); set `workers` lower in params.yaml, "
+        "or use shorter tracks"
+    )
 
 
 def _start_server() -> None:
@@ -66,12 +95,12 @@ def map_tracks(
     Raises
     ------
     GenreError
-        The system killed a worker.
+        The system killed a worker, or one had too little memory.
     """
     workers = workers or cores()
     if workers == 1:
         one_thread()
-        yield from map(function, items)
+        yield from map(partial(_bounded, function), items)
         return
     # Forking this process would copy locks of running threads (torch, HDF5); a fork server is clean, and fast after its first import.
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -83,7 +112,7 @@ def map_tracks(
         pending: deque[Future[Result]] = deque()
         try:
             for item in items:
-                pending.append(pool.submit(function, item))
+                pending.append(pool.submit(_bounded, function, item))
                 if len(pending) >= 2 * workers:
                     yield pending.popleft().result()
             while pending:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import psutil
+from filelock import FileLock, Timeout
 
 from genre_core.datasets import DESCRIPTION
 from genre_core.errors import GenreError, one_line
+from genre_core.terminal import say
 
 RAW = Path("data/raw")
 MADE = RAW / DESCRIPTION
@@ -32,6 +36,7 @@ EXTERNAL = Path("data/external")
 CHECKPOINTS = Path(".checkpoints")
 DOWNLOADS = Path(".cache")  # outside of what DVC deletes before a run
 METRICS = Path("metrics")
+_LOCK_SECONDS = 30.0
 AUDIT = METRICS / "audit"
 DATA_SET_KEYS = ("data_set", "protocol", "folds", "fold", "scored_on", "leaky", "crossing_tracks", "crossing_artists")
 
@@ -42,12 +47,73 @@ def _interrupted(number: int, frame: FrameType | None) -> None:
         with contextlib.suppress(psutil.Error):
             if "multiprocessing.resource_tracker" not in " ".join(child.cmdline()):  # it puts away what the others leave
                 child.kill()
-    print("interrupted; nothing half-written is left, run `dvc repro` to go on", file=sys.stderr)
+    with contextlib.suppress(OSError):  # a terminal that was closed
+        print("interrupted; nothing half-written is left, run `dvc repro` to go on", file=sys.stderr)
     raise SystemExit(128 + number)
 
 
-# Here, as a stage's imports take seconds: Ctrl-C then gives a line, no traceback. Workers import this too, and say nothing.
-signal.signal(signal.SIGINT, signal.SIG_IGN if multiprocessing.parent_process() else _interrupted)
+def _hear_signals() -> None:
+    """End in one line at Ctrl-C, SIGTERM and SIGHUP. Workers leave the first and the last, which reach all, to their parent."""
+    worker = multiprocessing.parent_process() is not None
+    for name in ("SIGINT", "SIGHUP", "SIGTERM"):
+        number = getattr(signal, name, None)
+        if number is None or (signal.getsignal(number) is signal.SIG_IGN and name == "SIGHUP"):  # another system; nohup
+            continue
+        if worker and name == "SIGTERM":
+            continue
+        signal.signal(number, signal.SIG_IGN if worker else _interrupted)
+
+
+_hear_signals()  # here, as a stage's imports take seconds
+
+
+def _end_with_dvc() -> None:
+    """End this stage when DVC, which started it, is no more: another run would delete what this one writes."""
+    if "DVC_STAGE" not in os.environ:
+        return
+    with contextlib.suppress(psutil.Error):
+        above = psutil.Process().parents()[:4]
+        until = next((i for i, process in enumerate(above) if any("dvc" in Path(part).name for part in process.cmdline())), None)
+        if until is not None:  # dvc, or the shells between
+            threading.Thread(target=_watch, args=(above[: until + 1],), daemon=True).start()
+
+
+def _watch(above: list[psutil.Process]) -> None:
+    def changed() -> bool:
+        try:
+            return os.getppid() != above[0].pid or any(a.ppid() != b.pid for a, b in pairwise(above)) or not above[-1].is_running()
+        except psutil.Error:
+            return True
+
+    while not changed():
+        time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(10)
+    os._exit(128 + signal.SIGTERM)  # its main thread hears no signal
+
+
+@contextlib.contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Hold this stage's lock: what a stage writes, no second process of the same stage removes.
+
+    Raises
+    ------
+    GenreError
+        Another process holds it for longer than a killed run takes to end.
+    """
+    CHECKPOINTS.mkdir(exist_ok=True)
+    lock = FileLock(CHECKPOINTS / f".{name}.lock")
+    try:
+        lock.acquire(timeout=_LOCK_SECONDS)
+    except Timeout:
+        raise GenreError(f"another process runs `python -m stages.{name}` here; wait for its end, or end it") from None
+    except NotImplementedError:  # a file system without locks
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def described(data_set: Mapping[str, Any]) -> str:
@@ -58,11 +124,15 @@ def described(data_set: Mapping[str, Any]) -> str:
 def run(main: Callable[[], str]) -> None:
     """Run a stage: print its one-line summary and its time, or one clear error."""
     began = time.monotonic()
-    warnings.showwarning = lambda message, *rest, **more: print(f"warning: {one_line(str(message))}", file=sys.stderr)
+    warnings.showwarning = lambda message, *rest, **more: say(f"warning: {message}", sys.stderr)
     try:
-        summary = main()
+        _end_with_dvc()
+        with _alone(Path(main.__code__.co_filename).stem):
+            summary = main()
     except GenreError as error:
         sys.exit(f"error: {error}")
+    except MemoryError:
+        sys.exit("error: this needs more memory than there is; set `workers` lower in params.yaml, or use fewer or shorter tracks")
     except OSError as error:  # a full disk, a folder that may not be written: what was begun is removed
         sys.exit(f"error: {one_line(str(error))}; nothing half-written is left, run `dvc repro` again when this is mended")
-    print(f"{summary} ({time.monotonic() - began:.1f} s)")
+    say(f"{summary} ({time.monotonic() - began:.1f} s)")

@@ -5,18 +5,25 @@ import sys
 from collections import Counter
 
 from genre_core import config, external
+from genre_core.terminal import say
 from stages import DOWNLOADS, EXTERNAL, run
 
 
 def main() -> str:
     params = config.load().external
     shutil.rmtree(EXTERNAL, ignore_errors=True)
-    limits = external.Limits(params.max_megabytes, params.max_minutes, params.cookies_file, params.cookies_from_browser)
+    limits = external.Limits(
+        params.max_megabytes,
+        params.max_minutes,
+        params.cookies_file,
+        params.cookies_from_browser,
+        private_addresses=params.private_addresses,
+    )
     clips = external.fetch(params.list, EXTERNAL, online=params.online, limits=limits, downloads=DOWNLOADS / "external")
     counts = Counter(clip.status for clip in clips)
     for clip in clips:
         if clip.status == "failed":
-            print(f"NOT FETCHED: {clip.clip} ({clip.url or clip.file}): {clip.reason}", file=sys.stderr)
+            say(f"NOT FETCHED: {clip.clip} ({clip.url or clip.file}): {clip.reason}", sys.stderr)
     advice = ""
     if counts["failed"]:
         advice = "; `dvc repro -f fetch_external` tries the failed ones again"

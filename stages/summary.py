@@ -5,6 +5,7 @@ import sys
 from genre_core.errors import GenreError
 from genre_core.evaluation import with_interval
 from genre_core.files import read_json
+from genre_core.terminal import say
 from stages import METRICS, MODEL
 
 
@@ -32,6 +33,7 @@ Try next (after `source .venv/bin/activate`):
 
 if __name__ == "__main__":
     try:
-        print(main())
+        for line in main().split("\n"):
+            say(line)
     except GenreError as error:
         sys.exit(f"error: {error}")

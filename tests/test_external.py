@@ -17,7 +17,7 @@ from genre_core.audio import write
 from genre_core.errors import GenreError
 from genre_core.files import read_csv
 
-LIMITS = external.Limits(megabytes=5, minutes=1, backoff_s=0.01, deadline_s=20)
+LIMITS = external.Limits(megabytes=5, minutes=1, backoff_s=0.01, deadline_s=20, private_addresses=True)
 
 
 @pytest.fixture

@@ -232,7 +232,7 @@ def test_missing_and_wrong_weights_say_how_to_get_them(tmp_path, monkeypatch):
     with pytest.raises(GenreError, match="not the weights of mobilenet_v2, or not safe to read"):
         imagenet.load(network, "mobilenet_v2", str(tmp_path / "text.pth"), tmp_path)
     monkeypatch.setitem(imagenet.SOURCES, "mobilenet_v2", imagenet.Source("http://127.0.0.1:9/mobilenet_v2-b0353104.pth", 1000))
-    monkeypatch.setattr("genre_core.imagenet.fetch", lambda *a, **k: fetch(*a, **k, sleep=lambda s: None))
+    monkeypatch.setattr("genre_core.imagenet.fetch", lambda *a, **k: fetch(*a, **k, sleep=lambda s: None, private_addresses=True))
     from genre_core.fetching import fetch
 
     with pytest.raises(GenreError, match=r"could not be fetched from http.*refused.*name a local file with model\.transfer\.weights"):

@@ -29,6 +29,7 @@ from genre_core.datasets.folder import leaves, link
 from genre_core.errors import AudioError, GenreError
 from genre_core.fetching import fetch
 from genre_core.files import atomic, digest, read_csv, write_csv
+from genre_core.terminal import say
 
 SAMPLE_RATE = 22050  # Hz
 REPORT = "report.csv"
@@ -120,7 +121,7 @@ def download(
     if problems:
         named = ", ".join(row["track"] for row in problems if row["problem"] == "unreadable")
         summary = ", ".join(f"{count} {problem}" for problem, count in sorted(counts.items()))
-        print(f"gtzan: {summary}{f' ({named})' if named else ''}; see {out / REPORT}")  # noqa: T201 (a stage's output)
+        say(f"gtzan: {summary}{f' ({named})' if named else ''}; see {out / REPORT}")
     missing = [row["track"] for row in problems if row["problem"] == "missing"]
     if missing and not partial:
         raise GenreError(
@@ -190,7 +191,7 @@ def _from_mirrors(
                 raise
         except GenreError as error:
             failures.append(f"{mirror.url}: {error}")
-            print(f"gtzan: mirror failed: {failures[-1]}")  # noqa: T201
+            say(f"gtzan: mirror failed: {failures[-1]}")
     raise GenreError(
         "GTZAN could not be fetched: " + "; ".join(failures) + ". Name a local copy (.tar.gz, Kaggle's .zip or a folder) with "
         "dataset.gtzan.path: dvc exp run -S dataset.name=gtzan -S dataset.gtzan.path=/path/to/copy"
