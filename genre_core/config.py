@@ -7,6 +7,7 @@ which YAML reads as a string) and every problem is reported with its key, its va
 from __future__ import annotations
 
 import pkgutil
+import reprlib
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -14,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from genre_core.errors import GenreError
+from genre_core.files import plain_file
 
 
 class Section(BaseModel):
@@ -291,6 +293,7 @@ class Params(Section):
         return self
 
 
+_MAX_BYTES = 1_000_000
 S = TypeVar("S", bound=BaseModel)
 
 
@@ -314,20 +317,35 @@ def parse(section: type[S], values: object, where: str, prefix: str = "") -> S:
         for problem in error.errors():
             key = prefix + (".".join(str(part) for part in problem["loc"]) or "(the whole)")
             if problem["type"] == "extra_forbidden":
-                lines.append(f"{key}: unknown key (value {problem['input']!r}); allowed here: {_siblings(section, problem['loc'])}")
+                lines.append(f"{key}: unknown key (value {_shown(problem['input'])}); allowed here: {_siblings(section, problem['loc'])}")
             elif problem["type"] == "missing":
                 lines.append(f"{key}: missing; give it a value")
             elif problem["type"] == "value_error":
                 lines.append(f"{key}: {problem['msg'].removeprefix('Value error, ')}")
             else:
-                lines.append(f"{key}: {problem['input']!r} is not allowed: {problem['msg'].replace('Input s', 's')}")
-        raise GenreError(f"{where}: " + "; ".join(lines)) from None
+                lines.append(f"{key}: {_shown(problem['input'])} is not allowed: {problem['msg'].replace('Input s', 's')}")
+        raise GenreError(f"{where}: " + "; ".join(lines[:20])) from None
+
+
+def _shown(value: object) -> str:
+    """A value in an error: a long one is cut."""
+    text = reprlib.repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _siblings(section: type[BaseModel], location: tuple[int | str, ...]) -> str:
     for part in location[:-1]:
         section = cast(type[BaseModel], section.model_fields[str(part)].annotation)
     return ", ".join(section.model_fields)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without aliases, which a few lines can make stand for gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError(f"an alias (*{self.peek_event().anchor}) is not allowed: write the value out")
+        return super().compose_node(parent, index)
 
 
 def load(path: str | Path = "params.yaml") -> Params:
@@ -338,10 +356,10 @@ def load(path: str | Path = "params.yaml") -> Params:
     GenreError
         The file is missing, is no YAML, or holds a value that is not allowed.
     """
+    if not Path(path).exists():
+        raise GenreError(f"{path}: no such file; run from the project's folder")
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise GenreError(f"{path}: no such file; run from the project's folder") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise GenreError(f"{path}: not readable as YAML: {error}") from None
+        values = yaml.load(plain_file(path, max_bytes=_MAX_BYTES).read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: other bytes than UTF-8, a number of 5,000 digits
+        raise GenreError(f"{path}: not readable as YAML: {error or type(error).__name__}") from None
     return parse(Params, values, str(path))

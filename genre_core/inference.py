@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 import safetensors
 import torch
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors.torch import save_file
 
 from genre_core import backbone, models
@@ -25,12 +25,14 @@ from genre_core.audio import MAX_SECONDS, SILENCE_DBFS, Audio, decode, peak, res
 from genre_core.config import Features, Section, parse
 from genre_core.errors import AudioError, GenreError, SilenceWarning, one_line
 from genre_core.features import FeatureSpec, log_mel
-from genre_core.files import atomic
+from genre_core.files import atomic, plain_file
 from genre_core.index import window_starts
 from genre_core.normalisation import Normalisation
 from genre_core.store import Kind, rounded, row_of_mel
 
 _FORMAT = "genre-core model 1"
+MAX_MODEL_BYTES = 2_000_000_000
+_MAX_HEADER_BYTES = 4_000_000
 NOT_SURE_BELOW = 0.5  # a calibrated probability below which the answer is more often wrong than right
 MOMENT_SECONDS, MOMENT_HOP_SECONDS = 5.0, 1.0  # of the timeline of a model that takes any length
 STEADY_DB = 1.5  # less change of level than this is a tone or a hum, no music
@@ -47,6 +49,20 @@ class _Features(Features):
     @model_validator(mode="after")
     def _no_gaps(self) -> _Features:
         return self
+
+
+class _Info(BaseModel):
+    """What is read of ``info``; the rest is for people."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+    data_set: str = Field("", max_length=1000)
+    protocol: str = Field("", max_length=100)
+    leaky: bool = False
+    split_digest: str = Field("", max_length=100)
+    train_tracks: int = Field(0, ge=0, le=10**9)
+    not_sure_below: float = Field(NOT_SURE_BELOW, ge=0, le=1)
+    score: dict[str, Any] = {}
 
 
 class _Description(Section):
@@ -193,9 +209,17 @@ class GenreModel(_Calibrated):
         Returns
         -------
         torch.Tensor [shape=(windows, genres), dtype=float32], on the CPU
+
+        Raises
+        ------
+        GenreError
+            The network's answer is no finite number.
         """
         self.network.eval()
-        return torch.cat([self.network(windows).float().cpu() for windows in self.windows(features, starts_seconds)])
+        made = torch.cat([self.network(windows).float().cpu() for windows in self.windows(features, starts_seconds)])
+        if not torch.isfinite(made).all():
+            raise GenreError(f"the model ({self.type}) answers with what is no number (NaN or infinite): it is damaged; train it anew")
+        return made
 
     def windows(self, features: np.ndarray, starts_seconds: Sequence[float]) -> Iterator[torch.Tensor]:
         """What the network is given for `logits`: normalised windows, shape ``(up to 32, T, n_bins)``, on its device."""
@@ -351,74 +375,138 @@ def _write(path: str | Path, state: dict[str, torch.Tensor], description: dict[s
 def load(path: str | Path) -> Model:
     """Read a model; ``pretrained`` is the packaged one for real music.
 
+    Sizes, names, shapes and types of all tensors are checked before one of them is read: a file from elsewhere may claim anything.
+
     Raises
     ------
     GenreError
         The file is missing, no safetensors, or no model of this project.
     """
     path = PRETRAINED if str(path) == "pretrained" else path
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except FileNotFoundError:
+    if not Path(path).exists():
         raise GenreError(
             f"{path}: no such model; `make demo` or `dvc repro` makes data/model/model.safetensors, --model pretrained is the packaged one"
-        ) from None
+        )
+    plain_file(path, max_bytes=MAX_MODEL_BYTES)
+    try:
+        with Path(path).open("rb") as start:
+            if int.from_bytes(start.read(8), "little") > _MAX_HEADER_BYTES:
+                raise GenreError(f"{path}: not readable as a safetensors model: its header claims more than {_MAX_HEADER_BYTES:,} bytes")
+        with safetensors.safe_open(path, framework="pt") as file:
+            return _read(file, str(path))
     except (safetensors.SafetensorError, OSError) as error:
         raise GenreError(f"{path}: not readable as a safetensors model: {error}") from None
-    try:
-        raw = json.loads(metadata["genre_core"])
-        if raw["format"] != _FORMAT:
-            raise GenreError(f"{path}: format {raw['format']!r}, this version reads {_FORMAT!r}; train it anew")
-        if raw["type"] != "ensemble":
-            return _model(raw, state, str(path))
-        said = parse(_EnsembleDescription, raw, str(path))
-        members = []
-        for i, member in enumerate(said.members):
-            own = {name.removeprefix(f"{i}."): value for name, value in state.items() if name.startswith(f"{i}.")}
-            members.append(_model(member, own, f"{path}, member {i}"))
-        return Ensemble(members, said.segment_seconds, said.hop_seconds, said.temperature, said.info)
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, RecursionError, OverflowError) as error:
         raise GenreError(f"{path}: no model of this project, or damaged ({type(error).__name__}: {error}); train it anew") from None
 
 
-def _model(raw: dict[str, Any], state: dict[str, torch.Tensor], where: str) -> GenreModel:
-    said = parse(_Description, raw, where)  # ranges too: a hostile file must not make us compute for ever
-    if not all(torch.isfinite(value).all() for value in state.values()):
-        raise ValueError("weights that are no finite numbers")
-    spec = FeatureSpec.of(said.features)
-    mean, deviation = (state.pop(f"normalisation.{name}") for name in ("mean", "deviation"))
-    normalisation = Normalisation(said.features.normalise, mean, deviation, said.features.range_db)
-    bins = models.bins(models.feature_of(said.type), spec)
-    if normalisation.mean.shape != (bins,) or normalisation.deviation.shape != (bins,):
-        raise ValueError(f"normalisation of {tuple(normalisation.mean.shape)} bins, expected {bins}")
-    familiarity = None
-    if "familiar.limit" in state:
-        familiarity = Familiarity(state.pop("familiar.mean"), state.pop("familiar.precision"), float(state.pop("familiar.limit")))
-        if familiarity.mean.shape != (50,) or familiarity.precision.shape != (50, 50):
-            raise ValueError("familiarity of another number of tags than 50")
-    network = models.build(said.type, said.hyperparameters, n_bins=bins, n_genres=len(said.genres), where=where)
-    network.load_state_dict(state)
-    if not isinstance(said.info.get("not_sure_below", 0.5), int | float):
-        raise ValueError("info.not_sure_below that is no number")
-    if not (normalisation.deviation > 0).all():
-        raise ValueError("a deviation that is not above 0")
-    if len(set(said.genres)) < len(said.genres) or not all(genre.isprintable() and genre for genre in said.genres):
-        raise ValueError("genres that are empty, not printable, or named twice")
-    return GenreModel(
-        said.type,
-        said.hyperparameters,
-        models.channels_last(network),
-        said.genres,
-        spec,
-        said.segment_seconds,
-        said.hop_seconds,
-        normalisation,
-        said.temperature,
-        said.info,
-        familiarity,
-    )
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is no number")
+
+
+def _read(file: Any, where: str) -> Model:
+    """The model in an open safetensors file."""
+    raw = json.loads((file.metadata() or {})["genre_core"], parse_constant=_no_constant)
+    if raw["format"] != _FORMAT:
+        raise GenreError(f"{where}: format {raw['format']!r}, this version reads {_FORMAT!r}; train it anew")
+    if raw["type"] != "ensemble":
+        wanted = _Wanted.of(raw, where)
+        _check_tensors(file, wanted.tensors)
+        return wanted.model(file, "")
+    said = parse(_EnsembleDescription, raw, where)
+    parse(_Info, said.info, where, "info.")
+    members = [_Wanted.of(member, f"{where}, member {i}") for i, member in enumerate(said.members)]
+    _check_tensors(file, {f"{i}.{name}": shape for i, member in enumerate(members) for name, shape in member.tensors.items()})
+    models_of = [member.model(file, f"{i}.") for i, member in enumerate(members)]
+    return Ensemble(models_of, said.segment_seconds, said.hop_seconds, said.temperature, said.info)
+
+
+def _check_tensors(file: Any, wanted: Mapping[str, _Form]) -> None:
+    """Refuse a file whose tensors are not those that its description needs; nothing of them is read."""
+    names = set(file.keys())
+    optional = {name for name, form in wanted.items() if form.optional}
+    if names - wanted.keys() or (wanted.keys() - optional) - names or (optional & names not in (set(), optional)):
+        differ = sorted((names ^ wanted.keys()) - (optional - names))
+        raise ValueError(f"tensors that are too many or missing: {', '.join(differ[:5])}")
+    for name in names:
+        slice_, form = file.get_slice(name), wanted[name]
+        shape, dtype = tuple(slice_.get_shape()), slice_.get_dtype()
+        fits = len(shape) == len(form.shape) and all(b in (a, _ANY) for a, b in zip(shape, form.shape, strict=True))
+        if not fits or dtype != form.dtype:
+            raise ValueError(f"tensor {name} is {dtype} {shape}, expected {form.dtype} {form.shape}")
+
+
+_ANY = 0  # a size that only the file knows: of an SVM's vectors
+_DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.bool: "BOOL"}
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What a tensor of a file must be."""
+
+    shape: tuple[int, ...]
+    dtype: str = "F32"
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A model's description, checked, and the tensors that it needs."""
+
+    said: _Description
+    spec: FeatureSpec
+    bins: int
+    where: str
+    tensors: dict[str, _Form]
+
+    @classmethod
+    def of(cls, raw: dict[str, Any], where: str) -> _Wanted:
+        said = parse(_Description, raw, where)  # ranges too: a hostile file must not make us compute for ever
+        parse(_Info, said.info, where, "info.")
+        if len(set(said.genres)) < len(said.genres) or not all(genre.isprintable() and genre for genre in said.genres):
+            raise ValueError("genres that are empty, not printable, or named twice")
+        spec = FeatureSpec.of(said.features)
+        bins = models.bins(models.feature_of(said.type), spec)
+        with torch.device("meta"):  # shapes alone
+            network = models.build(said.type, said.hyperparameters, n_bins=bins, n_genres=len(said.genres), where=where)
+        forms = {name: _Form(tuple(value.shape), _DTYPES[value.dtype]) for name, value in network.state_dict().items()}
+        forms |= {f"normalisation.{name}": _Form((bins,)) for name in ("mean", "deviation")}
+        if models.feature_of(said.type) == "musicnn":
+            of_tags = {"mean": (50,), "precision": (50, 50), "limit": ()}
+            forms |= {f"familiar.{name}": _Form(shape, optional=True) for name, shape in of_tags.items()}
+        return cls(said, spec, bins, where, forms)
+
+    def model(self, file: Any, prefix: str) -> GenreModel:
+        """Read the tensors, and try the network on one ordinary window: finite weights can still give no number."""
+        said = self.said
+        state = {name: file.get_tensor(prefix + name) for name in self.tensors if prefix + name in file.keys()}  # noqa: SIM118
+        if not all(torch.isfinite(value).all() for value in state.values()):
+            raise ValueError("weights that are no finite numbers")
+        mean, deviation = (state.pop(f"normalisation.{name}") for name in ("mean", "deviation"))
+        if not (deviation > 0).all():
+            raise ValueError("a deviation that is not above 0")
+        familiarity = None
+        if "familiar.limit" in state:
+            familiarity = Familiarity(state.pop("familiar.mean"), state.pop("familiar.precision"), float(state.pop("familiar.limit")))
+        network = models.build(said.type, said.hyperparameters, n_bins=self.bins, n_genres=len(said.genres), where=self.where)
+        network.load_state_dict(state)
+        made = GenreModel(
+            said.type,
+            said.hyperparameters,
+            models.channels_last(network),
+            said.genres,
+            self.spec,
+            said.segment_seconds,
+            said.hop_seconds,
+            Normalisation(said.features.normalise, mean, deviation, said.features.range_db),
+            said.temperature,
+            said.info,
+            familiarity,
+        )
+        frames = made.grid.frames(said.segment_seconds)
+        ordinary = mean + deviation * torch.linspace(-1, 1, max(frames, network.min_frames))[:, None]  # (T, bins)
+        made.logits(ordinary.numpy(), [0.0])
+        return made
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import ctypes
+import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -333,14 +334,19 @@ class _State:
         tensors: dict[str, torch.Tensor] = {}
         tree = _pack({**own, "parts": {name: part.state_dict() for name, part in self.parts.items()}}, "", tensors)
         with atomic(path) as temporary:  # safetensors, as everywhere: nothing here unpickles
-            save_file(tensors, temporary, metadata={"state": json.dumps(tree)})
+            text = json.dumps(tree)
+            save_file(tensors, temporary, metadata={"state": text, "digest": _digest(text, tensors)})
 
     def resume(self, path: Path) -> None:
         if not path.exists():
             return
         try:
             with safetensors.safe_open(path, framework="pt") as file:
-                saved = _unpack(json.loads(file.metadata()["state"]), file.get_tensor)
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+                metadata = file.metadata()
+            if _digest(metadata["state"], tensors) != metadata["digest"]:
+                raise GenreError(f"checkpoint {path} is damaged: its content is not what was written; remove it to train anew")
+            saved = _unpack(json.loads(metadata["state"]), tensors.__getitem__)
             for name, part in self.parts.items():
                 part.load_state_dict(saved["parts"][name])
         except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
@@ -348,6 +354,15 @@ class _State:
         for name in ("epoch", "best_epoch", "best", "rows"):
             setattr(self, name, saved[name])
         self.best_score = tuple(saved["best_score"])
+
+
+def _digest(text: str, tensors: dict[str, torch.Tensor]) -> str:
+    """SHA-256 of a checkpoint's content."""
+    total = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        total.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
+        total.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
 
 
 def _pack(tree: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:

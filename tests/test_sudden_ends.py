@@ -5,13 +5,17 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 from conftest import copy_project, environment, run, set_params
 from test_pipeline import STAGES, metrics
+
+from genre_core.errors import GenreError
 
 WRITTEN = ("data", "metrics", ".checkpoints")
 
@@ -134,6 +138,103 @@ def test_ctrl_c_while_a_stage_imports(fresh):
         time.sleep(0.4)
         end(process, signal.SIGINT)
     assert "Traceback" not in (fresh.parent / "log.txt").read_text()
+
+
+def family(process):
+    """A run's processes, by their working directory."""
+    root = process.args_root
+    found = []
+    for candidate in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if candidate.cwd() == str(root) and candidate.status() != psutil.STATUS_ZOMBIE:
+                found.append(candidate)
+    return found
+
+
+def gone(processes, seconds=15):
+    return psutil.wait_procs(processes, timeout=seconds)[1] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("stage", ["download", "train"])
+def test_a_signal_to_a_stage_alone_ends_it_and_its_workers_in_one_line(project, fresh, number, stage):
+    process = start(fresh, "dvc", "repro", stage)
+    process.args_root = fresh
+    assert running(process, stage)
+    wait_for_writing(process, fresh)
+    all_of_it = family(process)
+    (main,) = [p for p in all_of_it if f"stages.{stage}" in p.cmdline() and "-m" in p.cmdline()]
+    main.send_signal(number)
+    assert process.wait(60) != 0
+    assert gone(all_of_it)
+    said = (fresh.parent / "log.txt").read_text()
+    assert "Traceback" not in said
+    assert said.count("interrupted; nothing half-written is left") == 1
+    assert not [path for folder in ("data", "metrics") for path in (fresh / folder).rglob("*.part*")]
+
+
+@pytest.mark.parametrize("stage", ["download", "train"])
+def test_a_killed_dvc_takes_its_stage_along_and_the_next_run_is_as_unbroken(project, fresh, stage):
+    """DVC deletes a stage's outs before it runs it again: the one before must not be writing them then."""
+    process = start(fresh, "dvc", "repro", stage)
+    process.args_root = fresh
+    assert running(process, stage)
+    wait_for_writing(process, fresh)
+    all_of_it = family(process)
+    assert len(all_of_it) >= 2
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    run("dvc", "repro", stage, cwd=fresh)  # at once, while the first may still be there
+    assert gone(all_of_it)
+    assert "Traceback" not in (fresh.parent / "log.txt").read_text()
+    assert locked(fresh).items() <= locked(project).items()
+
+
+def test_a_killed_stage_takes_its_workers_along(fresh):
+    process = start(fresh, sys.executable, "-m", "stages.download")
+    process.args_root = fresh
+    wait_for_writing(process, fresh)
+    until = time.monotonic() + 60
+    while len(family(process)) < 4 and time.monotonic() < until:  # itself, the tracker, the fork server and a worker
+        time.sleep(0.05)
+    all_of_it = family(process)
+    assert len(all_of_it) >= 4
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert gone(all_of_it)
+
+
+def test_two_processes_of_one_stage_do_not_work_at_once(fresh, monkeypatch):
+    import stages
+
+    monkeypatch.chdir(fresh)
+    monkeypatch.setattr(stages, "_LOCK_SECONDS", 0.5)
+    holder = "import stages, time\nwith stages._alone('download'): print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", holder], cwd=fresh, env=environment(fresh), stdout=subprocess.PIPE) as first:
+        first.stdout.readline()
+        with pytest.raises(GenreError, match=r"another process runs `python -m stages\.download` here"), stages._alone("download"):
+            pass
+        first.kill()
+    with stages._alone("download"):  # what a killed process held is free
+        pass
+
+
+def test_a_worker_without_memory_is_one_line(fresh):
+    code = (
+        "import resource, stages, numpy\n"
+        "from functools import partial\n"
+        "from genre_core.parallel import map_tracks\n"
+        "def main():\n"
+        "    list(map_tracks(partial(numpy.zeros, dtype='f8'), [10, 10**14, 10], workers=WORKERS))\n"
+        "    return 'done'\n"
+        "if __name__ == '__main__': stages.run(main)\n"
+    )
+    for workers in ("1", "2"):
+        (fresh / "try_it.py").write_text(code.replace("WORKERS", workers))
+        done = run(sys.executable, "try_it.py", cwd=fresh, check=False)
+        assert done.returncode == 1
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+        assert "needs more memory than there is" in done.stderr
 
 
 def mount(*arguments):
