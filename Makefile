@@ -11,11 +11,12 @@ READY := $(VENV)/.ready
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock requirements-torch.txt pyproject.toml
 	@"$(PYTHON)" -c "import sys; sys.exit(sys.version_info[:2] != (3, 11))" || { echo "error: Python 3.11 is needed, found: $(PYTHON); install Python 3.11 or name it: make demo PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	pip install --quiet --disable-pip-version-check -r requirements.lock
-	pip install --quiet --disable-pip-version-check --no-deps -e .
+	pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	pip install --quiet --disable-pip-version-check -r requirements-torch.txt
+	pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
 
 demo: $(READY) ## run the whole pipeline on the synthesised demo data set, offline, and show what came out
@@ -49,8 +50,11 @@ card: $(READY) ## write MODEL_CARD.md from the model's metadata and metrics
 bench: $(READY) ## measure speed as ratios in one run; fails when one is missed
 	python -m benchmarks.bench
 
-lock: ## write requirements.lock anew from what is installed
-	pip freeze --exclude-editable | sed -E 's/\+[a-z0-9.]+$$//' > requirements.lock
+lock: $(READY) ## write requirements.lock anew: exact versions with the hashes of all their files, for every platform
+	mkdir -p .cache
+	echo 'torch; python_version < "3"' > .cache/without-torch.txt
+	printf 'jinja2\nsympy\n' | uv pip compile pyproject.toml - --all-extras --universal --python-version 3.11 --generate-hashes \
+		--override .cache/without-torch.txt --no-header --no-annotate --quiet --output-file requirements.lock
 
 clean: ## remove what the pipeline made (not the environment, not the DVC cache)
 	rm -rf data/raw data/index data/features data/model data/external .checkpoints

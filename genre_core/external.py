@@ -21,6 +21,8 @@ from genre_core.files import read_csv, write_csv
 from genre_core.network import public_addresses_only
 
 MANIFEST = "manifest.csv"
+_BLOCK_BYTES = 1 << 16
+_MAX_PAGE_BYTES = 50_000_000
 _OFFLINE_AFTER = 3  # clips in a row without network, or sent away, after which the rest is not tried
 
 
@@ -296,6 +298,28 @@ def download(url: str, folder: Path, limits: Limits) -> Path:
         if time.monotonic() > deadline:
             raise UnavailableError(f"not done after {limits.deadline_s:g} s")
 
+    class Downloader(YoutubeDL):  # type: ignore[misc]
+        """yt-dlp with a bound on what it reads into memory: a web page may have no end."""
+
+        def urlopen(self, request: Any) -> Any:
+            response = super().urlopen(request)
+            read = response.read
+
+            def bounded(size: int | None = None) -> bytes:
+                if size is not None:
+                    return read(size)
+                parts, total = [], 0
+                while block := read(_BLOCK_BYTES):
+                    parts.append(block)
+                    if (total := total + len(block)) > _MAX_PAGE_BYTES:
+                        raise UnavailableError(f"a page of more than {_MAX_PAGE_BYTES / 1e6:g} MB, and no audio")
+                    if time.monotonic() > deadline:
+                        raise UnavailableError(f"not done after {limits.deadline_s:g} s")
+                return b"".join(parts)
+
+            response.read = bounded
+            return response
+
     def wait_s(n: int) -> float:
         return min(60.0, limits.backoff_s * 2.0**n)
 
@@ -325,7 +349,7 @@ def download(url: str, folder: Path, limits: Limits) -> Path:
             "external_downloader": {"default": "native"},
         }
         try:
-            with public_addresses_only(not limits.private_addresses), YoutubeDL(options) as downloader:
+            with public_addresses_only(not limits.private_addresses), Downloader(options) as downloader:
                 info = downloader.extract_info(url)
                 if (info or {}).get("_type") in ("playlist", "multi_video"):
                     raise UnavailableError("a playlist or feed, not one recording; name one of its recordings")

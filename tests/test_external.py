@@ -226,6 +226,24 @@ def test_a_feed_is_no_recording(tmp_path, write_tone, server):
     assert "a playlist or feed, not one recording" in clip.reason
 
 
+def test_a_page_without_end_is_not_read_into_memory(tmp_path, monkeypatch):
+    sent = []
+
+    def endless(handler):
+        handler.head(200, Content_Type="text/html")
+        with contextlib.suppress(OSError):
+            for _ in range(100_000):
+                handler.wfile.write(b"<p>" * 20_000)
+                sent.append(60_000)
+
+    monkeypatch.setattr(external, "_MAX_PAGE_BYTES", 5_000_000)
+    with servers.serve(endless) as server:
+        (clip,) = fetch(listed(tmp_path, f"{server.url}.html,,rock,Page,,"), tmp_path, limits=dataclasses.replace(LIMITS, megabytes=1000))
+    assert clip.status == "failed"
+    assert "a page of more than 5 MB" in clip.reason
+    assert sum(sent) < 40_000_000
+
+
 def test_what_broke_is_asked_for_again_when_it_is_mended(tmp_path, write_tone, server):
     (tmp_path / "served/song.wav").write_bytes(b"RIFF broken")
     rows = [f"{server.url}/song.wav,,rock,Song,,", f"http://{'a' * 70}.org/x.mp3,,rock,Label too long,,"]
