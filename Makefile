@@ -6,7 +6,7 @@ export DVC_NO_ANALYTICS := 1
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gtzan test lint leak cv search card bench lock clean
+.PHONY: help demo gtzan check test lint leak cv search card bench lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,13 +27,17 @@ gtzan: $(READY) ## run the pipeline on GTZAN, its fault-filtered split; GTZAN=/p
 	dvc exp run -S dataset.name=gtzan -S "dataset.gtzan.path='$(GTZAN)'" -S dataset.gtzan.partial=$(if $(PARTIAL),true,false) -S segment.protocol=$(if $(PARTIAL),track,official) -S external.online=true
 	@python -m stages.summary
 
-test: $(READY) lint ## lint, type-check and test
-	pytest -q -n auto --maxprocesses 4 --dist worksteal
+check: $(READY) lint ## lint, type-check, check the direction of imports, and run the unit tests: two minutes
+	pytest -q -n auto --maxprocesses 4 --dist worksteal tests/unit
 
-lint: $(READY) ## lint and type-check
+test: $(READY) lint ## everything: as check, and the system tests
+	pytest -q -n auto --maxprocesses 4 --dist worksteal --durations=20
+
+lint: $(READY) ## lint, type-check, and check the direction of imports
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports
 
 leak: $(READY) ## train the same network under leaky and honest splits of the demo, several seeds: docs/leak.md (FEATURES=file.npz: on those)
 	python -m benchmarks.leak $(FEATURES)

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from genre_core.comparison import artist_interval
-from genre_core.datasets import artist_group
+from genre_core.corpus.catalogue import artist_group
 from genre_core.errors import GenreError
-from genre_core.files import read_csv, read_json
+from genre_core.evaluation.intervals import artist_interval
+from genre_core.util.files import read_csv, read_json
 
 SEEDS = (1, 2, 3)
 # Shorter than the default, where only differences count.

@@ -20,15 +20,22 @@ import soundfile
 import torch
 from torch import nn
 
-from genre_core import config, inference, models, normalisation, training
-from genre_core.audio import decode, resample
+from genre_core import config, networks
+from genre_core.audio.io import decode, resample
+from genre_core.corpus.index import window_starts
 from genre_core.datasets import demo
-from genre_core.evaluation import macro_f1
-from genre_core.extraction import Job, extract, log_features
-from genre_core.features import FeatureSpec
-from genre_core.index import window_starts
-from genre_core.inference import GenreModel, Predictor
-from genre_core.parallel import one_thread
+from genre_core.datasets.demo import sounds, styles
+from genre_core.evaluation.metrics import macro_f1
+from genre_core.features.extract import Job, extract, log_features
+from genre_core.features.spectrogram import FeatureSpec
+from genre_core.inference.predictor import Predictor
+from genre_core.models import file as model_file
+from genre_core.models import normalisation
+from genre_core.models.model import GenreModel
+from genre_core.training import device as training_device
+from genre_core.training import loop
+from genre_core.training import sampler as training_sampler
+from genre_core.util.parallel import one_thread
 
 ROUNDS = 3
 TRACKS = 10
@@ -50,10 +57,10 @@ def best_times(**contenders: Callable[[], object]) -> dict[str, float]:
 def music(folder: Path) -> list[Path]:
     """Synthesised tracks of GTZAN's length, as WAV."""
     paths = []
-    for number, genre in enumerate(demo.GENRES[:TRACKS]):
+    for number, genre in enumerate(styles.GENRES[:TRACKS]):
         paths.append(folder / f"{genre}.wav")
         y = demo.synthesise(genre, seed=9, artist=number, track=0, seconds=SECONDS)
-        soundfile.write(paths[-1], y, demo.SAMPLE_RATE, subtype="PCM_16")
+        soundfile.write(paths[-1], y, sounds.SAMPLE_RATE, subtype="PCM_16")
     return paths
 
 
@@ -100,20 +107,20 @@ def extraction(paths: list[Path], params: config.Params, folder: Path) -> list[t
 
 def train(params: config.Params) -> list[tuple[str, float, float, str]]:
     """Our training step against the plain fp32 loop: same network, windows, optimiser and number of steps."""
-    where = training.hardware("cpu", "auto")
+    where = training_device.hardware("cpu", "auto")
     spec = FeatureSpec.of(params.features)
     frames = spec.frames(params.segment.seconds)
     stores: dict[str, list[np.ndarray]] = {"train": [], "valid": []}
     labels: dict[str, list[int]] = {"train": [], "valid": []}
-    for genre in range(len(demo.GENRES)):
+    for genre in range(len(styles.GENRES)):
         for artist in range(8):
-            y = demo.synthesise(demo.GENRES[genre], seed=5, artist=artist, track=0, seconds=6)
+            y = demo.synthesise(styles.GENRES[genre], seed=5, artist=artist, track=0, seconds=6)
             side = "valid" if artist < 3 else "train"
-            stores[side].append(log_features(resample(y, demo.SAMPLE_RATE, spec.sample_rate), spec)["mel"])
+            stores[side].append(log_features(resample(y, sounds.SAMPLE_RATE, spec.sample_rate), spec)["mel"])
             labels[side].append(genre)
     starts = window_starts(6, params.segment.seconds, params.segment.hop_seconds)
-    tracks = [training.TrainingTrack(g, [x], starts) for g, x in zip(labels["train"], stores["train"], strict=True)]
-    valid = [training.ValidTrack(g, x, starts) for g, x in zip(labels["valid"], stores["valid"], strict=True)]
+    tracks = [training_sampler.TrainingTrack(g, [x], starts) for g, x in zip(labels["train"], stores["train"], strict=True)]
+    valid = [training_sampler.ValidTrack(g, x, starts) for g, x in zip(labels["valid"], stores["valid"], strict=True)]
     fitted = normalisation.fit(params.features.normalise, stores["train"], frames, range_db=params.features.range_db)
     epochs, windows = 5, 640
     settings = params.train.model_copy(
@@ -128,14 +135,14 @@ def train(params: config.Params) -> list[tuple[str, float, float, str]]:
     def new_model() -> GenreModel:
         torch.manual_seed(0)
         hyperparameters = params.model.model_extra["cnn"]
-        network = models.build("cnn", hyperparameters, n_bins=spec.n_mels, n_genres=len(demo.GENRES))
+        network = networks.build("cnn", hyperparameters, n_bins=spec.n_mels, n_genres=len(styles.GENRES))
         return GenreModel(
-            "cnn", hyperparameters, network, list(demo.GENRES), spec, params.segment.seconds, params.segment.hop_seconds, fitted
+            "cnn", hyperparameters, network, list(styles.GENRES), spec, params.segment.seconds, params.segment.hop_seconds, fitted
         )
 
     def ours() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            result = training.fit(
+            result = loop.fit(
                 new_model(), tracks, valid, params=settings, augment=params.augment, seed=0,
                 history=Path(folder, "h.csv"), checkpoint=Path(folder, "c.pt"), crops=True, masks=True,
             )  # fmt: skip
@@ -144,11 +151,11 @@ def train(params: config.Params) -> list[tuple[str, float, float, str]]:
     def plain() -> None:
         """What a tutorial writes: NCHW, fp32, the same number of windows, augmentation and validation."""
         model = new_model()
-        sampler = training.Sampler(tracks, frames, spec.first_frame, True, fitted.of_track)
+        sampler = training_sampler.Sampler(tracks, frames, spec.first_frame, True, fitted.of_track)
         optimiser = torch.optim.AdamW(model.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.lr, total_steps=epochs * (windows // settings.batch_size) + 1)
         best = 0.0
-        from genre_core.augmentation import mask, mixup
+        from genre_core.training.augment import mask, mixup
 
         for epoch in range(1, epochs + 1):
             generator = torch.Generator().manual_seed(epoch)
@@ -156,7 +163,7 @@ def train(params: config.Params) -> list[tuple[str, float, float, str]]:
             model.network.train()
             for some in torch.arange(windows).split(settings.batch_size):
                 x = fitted.apply(sampler.windows(rows[some]))
-                targets = nn.functional.one_hot(sampler.genres[tracks_drawn[some]], len(demo.GENRES)).float()
+                targets = nn.functional.one_hot(sampler.genres[tracks_drawn[some]], len(styles.GENRES)).float()
                 x, targets = mixup(x, targets, params.augment.batches.mixup_alpha, generator)
                 x = mask(x, generator, batches=params.augment.batches)
                 loss = nn.functional.cross_entropy(model.network(x), targets, label_smoothing=settings.label_smoothing)
@@ -165,7 +172,7 @@ def train(params: config.Params) -> list[tuple[str, float, float, str]]:
                 optimiser.step()
                 schedule.step()
             tracks_said = np.array([model.logits(t.features, t.starts_seconds).softmax(1).mean(0).numpy() for t in valid])
-            best = max(best, macro_f1(np.array(labels["valid"]), tracks_said.argmax(1), len(demo.GENRES)))
+            best = max(best, macro_f1(np.array(labels["valid"]), tracks_said.argmax(1), len(styles.GENRES)))
         scores["plain"] = best
 
     times = best_times(plain=plain, ours=ours)
@@ -182,17 +189,17 @@ def train(params: config.Params) -> list[tuple[str, float, float, str]]:
 def predictor(paths: list[Path], folder: Path) -> list[tuple[str, float, float, str]]:
     """The trained default `cnn`, warm, from a file, one core; and a cold start of the command."""
     path = Path("data/model/model.safetensors")
-    if not path.is_file() or inference.load(path).type != "cnn":
+    if not path.is_file() or model_file.load(path).type != "cnn":
         sys.exit("error: data/model/model.safetensors holds no trained cnn; run `make demo` first")
     one_thread()
     warm = Predictor(path)
     flac = folder / "clip.flac"
-    soundfile.write(flac, decode(paths[0]).y, demo.SAMPLE_RATE)
+    soundfile.write(flac, decode(paths[0]).y, sounds.SAMPLE_RATE)
     times = best_times(
         wav=lambda: [warm.predict_file(paths[0]) for _ in range(5)], flac=lambda: [warm.predict_file(flac) for _ in range(5)]
     )
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "genre_core.cli", "predict", str(paths[0])], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "genre_core.apps.cli.main", "predict", str(paths[0])], check=True, stdout=subprocess.DEVNULL)
     cold = time.perf_counter() - began
     return [
         ("Predictor, 30 s WAV from file, warm, one core (ms)", 1000 * times["wav"] / 5, 50, "<="),

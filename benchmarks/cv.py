@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks import command, experiment
-from genre_core import config, evaluation, plots
-from genre_core.comparison import artist_interval
-from genre_core.datasets import artist_group
+from benchmarks import command, experiment, figures
+from genre_core import config
+from genre_core.corpus.catalogue import artist_group
 from genre_core.errors import GenreError
-from genre_core.files import read_csv, read_json, write_json
+from genre_core.evaluation import intervals
+from genre_core.evaluation import scoring as evaluation_scoring
+from genre_core.evaluation.intervals import artist_interval
+from genre_core.util.files import read_csv, read_json, write_json
 
 
 def cross_validate(settings: list[str], folds: int, seeds: int, samples: int) -> dict[str, Any]:
@@ -55,7 +57,7 @@ def cross_validate(settings: list[str], folds: int, seeds: int, samples: int) ->
     low, high = artist_interval(share, np.unique(artists, return_inverse=True)[1], samples, 0)
     single = [float((of_seeds[:, s].argmax(1) == true).mean()) for s in range(seeds)]
     of_folds = [float(np.mean(values)) for values in accuracies.values()]
-    averaged = evaluation.scores(true, of_seeds.mean(1), genres, **options)
+    averaged = evaluation_scoring.scores(true, of_seeds.mean(1), genres, **options)
     return {
         "data_set": metrics["data_set"],
         "model": metrics["model"]["type"],
@@ -83,8 +85,8 @@ def main() -> None:
     params = config.load()
     found = cross_validate(chosen.settings, params.segment.folds, chosen.seeds, params.evaluate.bootstrap_samples)
     write_json(chosen.out / "cv.json", found)
-    title = f"{found['model']} on {found['data_set']}: {evaluation.with_interval(found['pooled'])} of {found['tracks']} tracks"
-    plots.folds(chosen.out / "cv.png", {int(k): v for k, v in found["fold_accuracies"].items()}, found["pooled"], title=title)
+    title = f"{found['model']} on {found['data_set']}: {intervals.with_interval(found['pooled'])} of {found['tracks']} tracks"
+    figures.folds(chosen.out / "cv.png", {int(k): v for k, v in found["fold_accuracies"].items()}, found["pooled"], title=title)
     spread = f"seeds {found['seed_accuracies']}, deviation of folds {found['fold_spread']:.3f}"
     print(f"{title} of {found['artists']} artists, {found['seeds']} seeds; {spread}; in {chosen.out / 'cv.json'}")
 

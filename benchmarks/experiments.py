@@ -20,8 +20,8 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks import SEEDS, SHORT, command, judged
-from genre_core.evaluation import interval
-from genre_core.files import atomic, read_json, write_json
+from genre_core.evaluation.intervals import interval
+from genre_core.util.files import atomic, read_json, write_json
 
 RESULTS = Path("docs/experiments.json")
 # Few tracks to draw learning curves and fit the temperature on: with train.keep=last they choose nothing.

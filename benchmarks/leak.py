@@ -16,9 +16,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks import SEEDS, SHORT, command, judged
-from genre_core import evaluation, plots
-from genre_core.files import atomic, read_json, write_json
+from benchmarks import SEEDS, SHORT, command, figures, judged
+from genre_core.evaluation import intervals
+from genre_core.util.files import atomic, read_json, write_json
 
 PROTOCOLS = ("segment", "track", "artist", "official")
 RESULTS = Path("docs/leak.json")
@@ -65,7 +65,7 @@ def main() -> None:
             for normalise, label in LABELS.items()
         }
         if any(rows.values()):
-            plots.protocols(RESULTS.with_name(f"leak-{data}.png"), {k: v for k, v in rows.items() if v}, title=_title(results, data))
+            figures.protocols(RESULTS.with_name(f"leak-{data}.png"), {k: v for k, v in rows.items() if v}, title=_title(results, data))
 
 
 def _title(results: dict[str, dict[str, Any]], data: str) -> str:
@@ -90,7 +90,7 @@ def page(results: dict[str, dict[str, Any]]) -> str:
         lines += ["| protocol | " + " | ".join(LABELS.values()) + " | crossing |", "|---|---|---|---|"]
         for protocol in PROTOCOLS:
             rows = [results.get(f"{data}-{normalise}-{protocol}") for normalise in LABELS]
-            cells = [evaluation.interval(r["mean"], r["low"], r["high"]) if r else "-" for r in rows]
+            cells = [intervals.interval(r["mean"], r["low"], r["high"]) if r else "-" for r in rows]
             leaky = next((("leaky" if r["leaky"] else "nothing") for r in rows if r), "-")
             lines.append(f"| `{protocol}` | " + " | ".join(cells) + f" | {leaky} |")
     return "\n".join([*lines, ""])

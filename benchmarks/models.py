@@ -22,8 +22,8 @@ import torch
 from benchmarks import command, experiment
 from genre_core.config import architectures
 from genre_core.errors import GenreError
-from genre_core.evaluation import with_interval
-from genre_core.inference import Predictor
+from genre_core.evaluation.intervals import with_interval
+from genre_core.inference.predictor import Predictor
 
 MEMBERS = ("cnn", "resnet", "musicnn")
 HEADER = "| network | parameters | model MB | training s | latency ms | accuracy [95 %] | macro-F1 | top 2 |\n" + "|---" * 8 + "|"

@@ -22,8 +22,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks import command
-from genre_core import revisions
 from genre_core.errors import GenreError
+from genre_core.util import git as revisions
 
 SPACE = Path("benchmarks/search.txt")
 SCORES = ("valid_macro_f1", "valid_accuracy", "valid_loss", "best_epoch")

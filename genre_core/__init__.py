@@ -4,9 +4,9 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 _FROM = {
-    "Predictor": "genre_core.inference",
-    "WindowDataset": "genre_core.torch_data",
-    "load_features": "genre_core.torch_data",
+    "Predictor": "genre_core.inference.predictor",
+    "WindowDataset": "genre_core.features.torch_dataset",
+    "load_features": "genre_core.features.torch_dataset",
     "GenreError": "genre_core.errors",
 }
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from genre_core.files import read_csv
-from genre_core.inference import GenreModel, Predictor
+from genre_core.inference.predictor import Predictor
+from genre_core.models.model import GenreModel
+from genre_core.util.files import read_csv
 from pretrained.taggram import probabilities, read
 
 

@@ -4,7 +4,7 @@
     python -m pretrained.convert_musicnn musicnn-0.1.0-py3-none-any.whl
 
 writes ``genre_core/pretrained/msd_musicnn.safetensors``: the inference weights in float16, under the names of
-`genre_core.backbone.Backbone`. The checkpoint is TensorFlow's "bundle": an index (a LevelDB table of protocol buffers)
+`genre_core.features.musicnn.Backbone`. The checkpoint is TensorFlow's "bundle": an index (a LevelDB table of protocol buffers)
 and one file of raw little-endian tensors.
 """
 
@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from genre_core.backbone import WEIGHTS, Backbone
 from genre_core.errors import GenreError
-from genre_core.files import atomic, digest
+from genre_core.features.musicnn import WEIGHTS, Backbone
+from genre_core.util.files import atomic, digest
 
 SHA256 = "f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa"
 FOLDER = "musicnn/MSD_musicnn/"

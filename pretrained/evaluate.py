@@ -7,15 +7,18 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from genre_core import __version__, config, evaluation, models
-from genre_core.backbone import WIDTH
-from genre_core.evaluation import with_interval
-from genre_core.features import FeatureSpec
-from genre_core.files import atomic, digest, read_csv, read_json, write_json
-from genre_core.inference import NOT_SURE_BELOW, PRETRAINED, Familiarity, GenreModel
-from genre_core.normalisation import Normalisation
+from genre_core import __version__, config, networks
+from genre_core.evaluation import calibration
+from genre_core.evaluation import scoring as evaluation_scoring
+from genre_core.evaluation.intervals import with_interval
+from genre_core.features.musicnn import WIDTH
+from genre_core.features.spectrogram import FeatureSpec
+from genre_core.models.file import PRETRAINED, save
+from genre_core.models.model import NOT_SURE_BELOW, Familiarity, GenreModel
+from genre_core.models.normalisation import Normalisation
+from genre_core.util.files import atomic, digest, read_csv, read_json, write_json
 from pretrained.taggram import DATA, FOLDER, Params, Taggram, params, probabilities, read
-from stages import run
+from stages.run import run
 
 HYPERPARAMETERS = {"embedding": "tags", "dropout": 0.0}
 
@@ -28,7 +31,7 @@ def main() -> str:
     crossed = _scores([row["true"] for row in rows], of_rows, [row["artist"] for row in rows], genres, chosen)
     crossed["tracks"] = len({row["track"] for row in rows})
     head = load_file(FOLDER / "head.safetensors")
-    network = models.build("musicnn", HYPERPARAMETERS, n_bins=WIDTH, n_genres=len(genres))
+    network = networks.build("musicnn", HYPERPARAMETERS, n_bins=WIDTH, n_genres=len(genres))
     network.load_state_dict({name: head[name] for name in ("head.1.weight", "head.1.bias")})
     model = GenreModel(
         "musicnn",
@@ -58,7 +61,7 @@ def main() -> str:
         "on": "290 test tracks of the fault-filtered split" if tested else "443 tracks in artist-grouped cross-validation",
         **{key: shown[key] for key in ("accuracy", "accuracy_low", "accuracy_high")},
     }
-    model.save(PRETRAINED)
+    save(model, PRETRAINED)
     metrics: dict[str, Any] = {
         "model": {
             "bytes": PRETRAINED.stat().st_size,
@@ -83,13 +86,13 @@ def main() -> str:
 def _scores(true: list[str], probabilities: np.ndarray, artists: list[str], genres: list[str], chosen: Params) -> dict[str, Any]:
     numbers = np.array([genres.index(g) for g in true])
     options: dict[str, Any] = {"samples": chosen.bootstrap_samples, "seed": chosen.seed}
-    found = evaluation.scores(numbers, probabilities, genres, groups=artists, **options)
+    found = evaluation_scoring.scores(numbers, probabilities, genres, groups=artists, **options)
     sure = probabilities.max(1) >= NOT_SURE_BELOW
     return {
         **found,
         "tracks": len(true),
         "artists": len(set(artists)),
-        "ece": round(evaluation.calibration_error(numbers, probabilities, 10), 4),
+        "ece": round(calibration.calibration_error(numbers, probabilities, 10), 4),
         "sure": round(float(sure.mean()), 4),
         "accuracy_where_sure": round(float((probabilities.argmax(1) == numbers)[sure].mean()), 4),
     }

@@ -4,10 +4,11 @@ import shutil
 from pathlib import Path
 
 from genre_core.errors import GenreError
-from genre_core.fetching import FetchError, fetch
-from genre_core.files import digest, write_json
+from genre_core.project import DOWNLOADS
+from genre_core.util.download import FetchError, fetch
+from genre_core.util.files import digest, write_json
 from pretrained.taggram import DATA, PARTS, URL, params
-from stages import DOWNLOADS, run
+from stages.run import run
 
 
 def main() -> str:

@@ -17,11 +17,11 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from genre_core import training
 from genre_core.errors import GenreError
-from genre_core.files import atomic, write_csv
+from genre_core.evaluation import calibration
+from genre_core.util.files import atomic, write_csv
 from pretrained.taggram import FOLDER, params, read
-from stages import run
+from stages.run import run
 
 C = (0.01, 0.03, 0.1, 0.3)
 FEATURES = {"mean": 50, "mean and deviation": 100}
@@ -60,7 +60,7 @@ def main() -> str:
 
     out = heard[name, c].reshape(-1, len(genres))
     labels = [genres.index(g) for g in data.genres] * chosen.repeats
-    temperature = training.fit_temperature([torch.from_numpy(row)[None] for row in out], labels, prior_deviation=math.inf)
+    temperature = calibration.fit_temperature([torch.from_numpy(row)[None] for row in out], labels, prior_deviation=math.inf)
     write_csv(
         FOLDER / "cross_validation.csv",
         ["repeat", "track", "artist", "true", *(f"p_{g}" for g in genres)],

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from genre_core.backbone import TAGS, WIDTH
 from genre_core.config import Section
 from genre_core.datasets import gtzan
 from genre_core.errors import GenreError
-from genre_core.inference import GenreModel
+from genre_core.features.musicnn import TAGS, WIDTH
+from genre_core.models.model import GenreModel
 
 FOLDER = Path("pretrained")
 DATA = FOLDER / "data"

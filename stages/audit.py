@@ -1,17 +1,20 @@
 """Look for copies of one recording, artists on two sides and damaged audio, before anything is split."""
 
-from genre_core import audit, config
-from genre_core.datasets import read_catalogue
-from stages import AUDIT, RAW, run
+from genre_core import config
+from genre_core.corpus import audit as auditing
+from genre_core.corpus.catalogue import read_catalogue
+from genre_core.project import AUDIT, RAW
+from genre_core.reports import audit as reports_audit
+from stages.run import run
 
 
 def main() -> str:
     params = config.load()
     options = params.audit
-    found = audit.audit(
+    found = auditing.audit(
         RAW, read_catalogue(RAW), similarity=options.similarity, overlap_seconds=options.overlap_seconds, workers=params.workers
     )
-    audit.write(found, AUDIT, title=params.dataset.name)
+    reports_audit.write(found, AUDIT, title=params.dataset.name, picture="../explore/audit.png")
     said = found.summary()
     problems = sum(said["problems"].values())
     if said["not_looked_at"]:

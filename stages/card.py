@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from genre_core import inference
-from genre_core.card import card
 from genre_core.errors import GenreError
-from genre_core.files import atomic, digest, read_csv, read_json
-from stages import METRICS, MODEL, run
+from genre_core.models import file as model_file
+from genre_core.project import METRICS, MODEL
+from genre_core.reports.model_card import card
+from genre_core.util.files import atomic, digest, read_csv, read_json
+from stages.run import run
 
 OUT = Path("MODEL_CARD.md")
 
@@ -17,7 +18,7 @@ def main() -> str:
         raise GenreError(f"{METRICS / 'test'} is not of {MODEL}; run `dvc repro`, or `dvc checkout`")
     genres = read_csv(METRICS / "external" / "genres.csv", strip=False)
     predictions = read_csv(METRICS / "test" / "predictions.csv", strip=False)
-    text = card(inference.load(MODEL), test, interventions, external, genres, predictions)
+    text = card(model_file.load(MODEL), test, interventions, external, genres, predictions)
     with atomic(OUT) as part:
         part.write_text(text, encoding="utf-8")
     return f"card: {OUT} of {MODEL}"

@@ -3,7 +3,8 @@
 import shutil
 
 from genre_core import config
-from stages import DOWNLOADS, RAW, run
+from genre_core.project import DOWNLOADS, RAW
+from stages.run import run
 
 
 def main() -> str:
@@ -18,9 +19,9 @@ def main() -> str:
 
         tracks = gtzan.download(RAW, **params.dataset.gtzan.model_dump(), downloads=DOWNLOADS / "gtzan")
     elif params.dataset.name == "features":
-        from genre_core.datasets import features
+        from genre_core.datasets import precomputed
 
-        tracks = features.download(params.dataset.features.path, RAW, **params.dataset.features.model_dump(exclude={"path"}))
+        tracks = precomputed.download(params.dataset.features.path, RAW, **params.dataset.features.model_dump(exclude={"path"}))
     else:
         from genre_core.datasets import folder
 

@@ -1,23 +1,25 @@
 """Embeddings of every usable track by the audio backbone, where the chosen model reads them."""
 
-from genre_core import backbone, config, extraction
+from genre_core import config
 from genre_core.errors import GenreError
-from genre_core.files import read_csv
-from genre_core.store import write_store
-from stages import EMBEDDINGS, INDEX, MADE, RAW, run
+from genre_core.features import extract, musicnn
+from genre_core.features.store import write_store
+from genre_core.project import EMBEDDINGS, INDEX, PRECOMPUTED, RAW
+from genre_core.util.files import read_csv
+from stages.run import run
 
 
 def main() -> str:
     params = config.load()
     if params.model.type not in ("musicnn", "ensemble"):  # an ensemble may hold a model of them
-        write_store(EMBEDDINGS, backbone.SPEC, ())
+        write_store(EMBEDDINGS, musicnn.SPEC, ())
         return f"embed: {params.model.type} reads no embeddings; {EMBEDDINGS} is empty"
-    if MADE.exists():
+    if PRECOMPUTED.exists():
         raise GenreError(
             f"model.type: {params.model.type} reads embeddings of audio, and this data set holds features alone; choose another"
         )
-    jobs = [extraction.Job(row["track"], RAW / row["path"]) for row in read_csv(INDEX / "tracks.csv", ["track", "path"], strip=False)]
-    patches = extraction.extract(jobs, backbone.SPEC, EMBEDDINGS, backbone.features, workers=params.workers, label="embed")
+    jobs = [extract.Job(row["track"], RAW / row["path"]) for row in read_csv(INDEX / "tracks.csv", ["track", "path"], strip=False)]
+    patches = extract.extract(jobs, musicnn.SPEC, EMBEDDINGS, musicnn.features, workers=params.workers, label="embed")
     return f"embed: {len(jobs)} tracks, {patches} patches in {EMBEDDINGS}"
 
 

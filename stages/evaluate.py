@@ -2,11 +2,18 @@
 
 import numpy as np
 
-from genre_core import config, evaluation, index, inference, plots
-from genre_core.datasets import artist_group
-from genre_core.files import digest, read_csv, write_csv, write_json
-from genre_core.store import reader
-from stages import DATA_SET_KEYS, INDEX, METRICS, MODEL, STORES, described, run
+from genre_core import config
+from genre_core.corpus import index
+from genre_core.corpus.catalogue import artist_group
+from genre_core.evaluation import calibration, intervals
+from genre_core.evaluation import metrics as evaluation_metrics
+from genre_core.evaluation import scoring as evaluation_scoring
+from genre_core.features.store import reader
+from genre_core.models import file as model_file
+from genre_core.project import INDEX, METRICS, MODEL, STORES
+from genre_core.reports import figures_scores
+from genre_core.util.files import digest, read_csv, write_csv, write_json
+from stages.run import DATA_SET_KEYS, described, run
 
 OUT = METRICS / "test"
 
@@ -14,13 +21,13 @@ OUT = METRICS / "test"
 def main() -> str:
     params = config.load()
     split = index.read(INDEX)
-    model = inference.load(MODEL)
+    model = model_file.load(MODEL)
     test = split.starts("test")
     with reader(STORES, model.kinds) as read:
         logits = {track: model.score(read(track), starts) for track, starts in test.items()}
     windows = {track: model.probabilities(value) for track, value in logits.items()}
     of_tracks = np.array([model.track_probabilities(value) for value in logits.values()])
-    uncalibrated = np.array([inference.pooled(value, 1.0).numpy() for value in logits.values()])
+    uncalibrated = np.array([calibration.pooled(value, 1.0).numpy() for value in logits.values()])
     of_segments = np.concatenate(list(windows.values()))
     rows = [split.tracks[track] for track in test]
     true = np.array([model.genres.index(row.genre) for row in rows])
@@ -29,12 +36,14 @@ def main() -> str:
 
     options = {"samples": params.evaluate.bootstrap_samples, "seed": params.seed}
     bins = params.evaluate.calibration_bins
-    tracks = evaluation.scores(true, of_tracks, model.genres, groups=artists, **options)
-    segments = evaluation.scores(np.repeat(true, counts), of_segments, model.genres, groups=np.repeat(artists, counts).tolist(), **options)
+    tracks = evaluation_scoring.scores(true, of_tracks, model.genres, groups=artists, **options)
+    segments = evaluation_scoring.scores(
+        np.repeat(true, counts), of_segments, model.genres, groups=np.repeat(artists, counts).tolist(), **options
+    )
     by_genre = tracks.pop("genres")
     segments.pop("genres")
-    calibrated = evaluation.reliability(true, of_tracks, bins)
-    raw = evaluation.reliability(true, uncalibrated, bins)
+    calibrated = calibration.reliability(true, of_tracks, bins)
+    raw = calibration.reliability(true, uncalibrated, bins)
     data_set = {key: model.info[key] for key in DATA_SET_KEYS}
     metrics = {
         **data_set,
@@ -44,8 +53,8 @@ def main() -> str:
         "track": tracks,
         "segment": segments,
         "calibration": {
-            "ece": round(evaluation.calibration_error(true, of_tracks, bins), 4),
-            "ece_uncalibrated": round(evaluation.calibration_error(true, uncalibrated, bins), 4),
+            "ece": round(calibration.calibration_error(true, of_tracks, bins), 4),
+            "ece_uncalibrated": round(calibration.calibration_error(true, uncalibrated, bins), 4),
             "temperature": model.temperature,
         },
         "genres": by_genre,
@@ -68,12 +77,12 @@ def main() -> str:
     for name, curve in curves.items():
         rows_of_curve = ({k: round(v, 4) for k, v in row.items()} for row in curve)
         write_csv(OUT / f"reliability_{name}.csv", ["confidence", "accuracy", "tracks"], rows_of_curve)
-    interval = evaluation.with_interval(tracks)
+    interval = intervals.with_interval(tracks)
     protocol = described(data_set)
-    plots.report(
+    figures_scores.report(
         OUT / "report.png",
         title=f"{model.type} on {protocol}: accuracy {interval} of {len(true)} test tracks of {len(set(artists))} artists",
-        matrix=evaluation.confusion(true, predicted, len(model.genres)),
+        matrix=evaluation_metrics.confusion(true, predicted, len(model.genres)),
         genres=model.genres,
         f1={genre: value["f1"] for genre, value in by_genre.items()},
         reliability=curves,

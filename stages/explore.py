@@ -1,10 +1,18 @@
 """Draw what the data set is made of: balance, lengths, levels, spectrograms, MFCC, a map of its tracks."""
 
-from genre_core import config, exploration, index
-from genre_core.datasets import artist_group
-from genre_core.files import read_csv
-from genre_core.store import FeatureStore
-from stages import AUDIT, INDEX, METRICS, ORIGINAL, RAW, run
+from functools import partial
+from typing import Any
+
+from genre_core import config
+from genre_core.corpus import index
+from genre_core.corpus.catalogue import artist_group
+from genre_core.features import versions
+from genre_core.features.store import FeatureStore
+from genre_core.project import AUDIT, AUGMENTED, COPIES, INDEX, METRICS, ORIGINAL, RAW
+from genre_core.reports import explore, figures_data
+from genre_core.training.augment import mask
+from genre_core.util.files import read_csv
+from stages.run import run
 
 OUT = METRICS / "explore"
 
@@ -15,8 +23,26 @@ def main() -> str:
     title = f"{params.dataset.name} data set, protocol {params.segment.protocol}"
     with FeatureStore(ORIGINAL) as store:
         made = index.read(INDEX)
-        points = exploration.explore(RAW, made, store, levels, OUT, title=title, method=params.explore.map, seed=params.seed)
+        points = explore.explore(RAW, made, store, levels, OUT, title=title, method=params.explore.map, seed=params.seed)
+        _draw_augmentation(params, made, store)
+    figures_data.audit(OUT / "audit.png", [_numbers(row) for row in levels.values()], title=params.dataset.name)
     return f"explore: {len(points)} tracks of {len({artist_group(p.artist, p.track) for p in points})} artists; in {OUT / 'report.html'}"
+
+
+def _numbers(row: dict[str, str]) -> dict[str, Any]:
+    """A row of audit's tracks.csv, with its numbers as such; None where there is none."""
+    text = ("file", "genre", "artist", "split", "problems")
+    return {key: value if key in text else float(value) if value else None for key, value in row.items()}
+
+
+def _draw_augmentation(params: config.Params, made: index.Index, store: FeatureStore) -> None:
+    """Draw the first track that has pitch and tempo versions, these, and masks."""
+    copies = versions.read_copies(COPIES)
+    shown = next(iter(copies), None) or next(iter(made.starts("train")))
+    with FeatureStore(AUGMENTED) as augmented:
+        panels = {f"{shown}: original": store.read("mel", shown)}
+        panels |= {copy.title: augmented.read("mel", copy.copy) for copy in copies.get(shown, ())}
+    figures_data.augmentation(OUT / "augmentation.png", panels, store.spec, partial(mask, batches=params.augment.batches))
 
 
 if __name__ == "__main__":

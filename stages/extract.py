@@ -5,20 +5,23 @@ from functools import partial
 
 import numpy as np
 
-from genre_core import config, extraction
-from genre_core.features import FeatureSpec
-from genre_core.files import read_csv, read_json
-from genre_core.store import Kind, row_of_mel, write_store
-from stages import INDEX, MADE, ORIGINAL, RAW, run
+from genre_core import config
+from genre_core.features import extract
+from genre_core.features.kinds import Kind
+from genre_core.features.spectrogram import FeatureSpec
+from genre_core.features.store import row_of_mel, write_store
+from genre_core.project import INDEX, ORIGINAL, PRECOMPUTED, RAW
+from genre_core.util.files import read_csv, read_json
+from stages.run import run
 
 
 def main() -> str:
     params = config.load()
-    if MADE.exists():
+    if PRECOMPUTED.exists():
         return _made(params)
-    jobs = [extraction.Job(row["track"], RAW / row["path"]) for row in read_csv(INDEX / "tracks.csv", ["track", "path"], strip=False)]
+    jobs = [extract.Job(row["track"], RAW / row["path"]) for row in read_csv(INDEX / "tracks.csv", ["track", "path"], strip=False)]
     spec = FeatureSpec.of(params.features)
-    frames = extraction.extract(jobs, spec, ORIGINAL, partial(extraction.log_features, spec=spec), workers=params.workers)
+    frames = extract.extract(jobs, spec, ORIGINAL, partial(extract.log_features, spec=spec), workers=params.workers)
     return f"extract: {len(jobs)} tracks, {frames} frames in {ORIGINAL}"
 
 
@@ -26,7 +29,7 @@ def _made(params: config.Params) -> str:
     """Features made elsewhere: into the store as they are; MFCC are made of them."""
     rows = read_csv(INDEX / "tracks.csv", ["track", "path"], strip=False)
     bins = np.load(RAW / rows[0]["path"], mmap_mode="r", allow_pickle=False).shape[1]
-    spec = FeatureSpec(**read_json(MADE), n_mels=bins, n_mfcc=min(bins, params.features.n_mfcc))
+    spec = FeatureSpec(**read_json(PRECOMPUTED), n_mels=bins, n_mfcc=min(bins, params.features.n_mfcc))
 
     def tracks() -> Iterator[tuple[str, dict[Kind, np.ndarray]]]:
         for row in rows:

@@ -4,22 +4,25 @@ import shutil
 import sys
 from collections import Counter
 
-from genre_core import config, external
+from genre_core import config
+from genre_core.datasets import external as external_clips
+from genre_core.datasets import ytdlp
+from genre_core.project import DOWNLOADS, EXTERNAL
 from genre_core.terminal import say
-from stages import DOWNLOADS, EXTERNAL, run
+from stages.run import run
 
 
 def main() -> str:
     params = config.load().external
     shutil.rmtree(EXTERNAL, ignore_errors=True)
-    limits = external.Limits(
+    limits = ytdlp.Limits(
         params.max_megabytes,
         params.max_minutes,
         params.cookies_file,
         params.cookies_from_browser,
         private_addresses=params.private_addresses,
     )
-    clips = external.fetch(params.list, EXTERNAL, online=params.online, limits=limits, downloads=DOWNLOADS / "external")
+    clips = external_clips.fetch(params.list, EXTERNAL, online=params.online, limits=limits, downloads=DOWNLOADS / "external")
     counts = Counter(clip.status for clip in clips)
     for clip in clips:
         if clip.status == "failed":

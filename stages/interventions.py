@@ -2,10 +2,14 @@
 
 from dataclasses import asdict, fields
 
-from genre_core import config, evaluation, index, interventions
-from genre_core.datasets import artist_group
-from genre_core.files import write_csv, write_json
-from stages import INDEX, MADE, METRICS, MODEL, RAW, run
+from genre_core import config
+from genre_core.analysis import interventions
+from genre_core.corpus import index
+from genre_core.corpus.catalogue import artist_group
+from genre_core.evaluation import intervals
+from genre_core.project import INDEX, METRICS, MODEL, PRECOMPUTED, RAW
+from genre_core.util.files import write_csv, write_json
+from stages.run import run
 
 OUT = METRICS / "interventions"
 
@@ -13,7 +17,7 @@ OUT = METRICS / "interventions"
 def main() -> str:
     params = config.load()
     split = index.read(INDEX)
-    rows = [] if MADE.exists() else [split.tracks[track] for track in split.starts("test")]
+    rows = [] if PRECOMPUTED.exists() else [split.tracks[track] for track in split.starts("test")]
     found = (
         interventions.measure(
             MODEL,
@@ -38,7 +42,7 @@ def main() -> str:
         )
     worst = min(found, key=lambda outcome: outcome.change)
     told = f"FALLS under {', '.join(falls)}" if falls else "holds: no interval lies below zero"
-    change = evaluation.interval(worst.change, worst.change_low, worst.change_high, sign="+")
+    change = intervals.interval(worst.change, worst.change_low, worst.change_high, sign="+")
     return f"interventions: {told}; worst {worst.intervention}: {change}; in {OUT}"
 
 

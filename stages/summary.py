@@ -3,10 +3,10 @@
 import sys
 
 from genre_core.errors import GenreError
-from genre_core.evaluation import with_interval
-from genre_core.files import read_json
+from genre_core.evaluation.intervals import with_interval
+from genre_core.project import METRICS, MODEL
 from genre_core.terminal import say
-from stages import METRICS, MODEL
+from genre_core.util.files import read_json
 
 
 def main() -> str:
@@ -22,7 +22,7 @@ def main() -> str:
   calibration error  {calibration["ece_uncalibrated"]:.3f} before, {calibration["ece"]:.3f} after temperature scaling
   external clips     {external["clips"]} scored, {external["clips_failed"]} failed, {external["clips_skipped"]} skipped
 
-  pictures  metrics/test/report.png, metrics/train/augmentation.png, or `dvc plots show` for a page
+  pictures  metrics/test/report.png, metrics/explore/augmentation.png, or `dvc plots show` for a page
   model     {MODEL} ({test["model"]["parameters"]:,} parameters, {test["model"]["bytes"] / 1e6:.1f} MB)
 
 Try next (after `source .venv/bin/activate`):

@@ -12,10 +12,10 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from genre_core.audio import AUDIO_SUFFIXES
-from genre_core.datasets import CATALOGUE, DESCRIPTION, SPLITS, Track, write_catalogue
+from genre_core.audio.io import AUDIO_SUFFIXES
+from genre_core.corpus.catalogue import CATALOGUE, DESCRIPTION, SPLITS, Track, write_catalogue
 from genre_core.errors import GenreError, one_line
-from genre_core.files import read_csv
+from genre_core.util.files import read_csv
 
 METADATA = "metadata.csv"
 _OUR_NAMES = {CATALOGUE, DESCRIPTION, METADATA}  # what stands beside the tracks, here or in data/raw

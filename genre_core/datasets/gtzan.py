@@ -22,14 +22,14 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from genre_core.archives import unpack
-from genre_core.audio import decode
-from genre_core.datasets import Track, write_catalogue
+from genre_core.audio.io import decode
+from genre_core.corpus.catalogue import Track, write_catalogue
 from genre_core.datasets.folder import leaves, link
 from genre_core.errors import AudioError, GenreError
-from genre_core.fetching import fetch
-from genre_core.files import atomic, digest, read_csv, write_csv
 from genre_core.terminal import say
+from genre_core.util.archives import unpack
+from genre_core.util.download import fetch
+from genre_core.util.files import atomic, digest, read_csv, write_csv
 
 SAMPLE_RATE = 22050  # Hz
 REPORT = "report.csv"

@@ -1,0 +1,1 @@
+"""What a model listens to, and whether it holds elsewhere."""

@@ -1,0 +1,1 @@
+"""The ``genre`` command, one file a command."""

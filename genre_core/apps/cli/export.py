@@ -1,0 +1,38 @@
+"""``genre export``: write a model as ONNX."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from genre_core.apps.cli.common import TRAINED
+from genre_core.errors import GenreError
+from genre_core.terminal import say, say_json
+
+
+def export(chosen: argparse.Namespace) -> int:
+    """Write a model as ONNX, and check it."""
+    from genre_core.inference import onnx as onnx_export
+    from genre_core.inference import onnx_check
+    from genre_core.models.file import load
+    from genre_core.util.files import atomic
+
+    model = onnx_export.exportable(load(chosen.model or (TRAINED if TRAINED.exists() else "pretrained")))
+    if chosen.out.suffix != ".onnx":
+        raise GenreError(f"{chosen.out}: write to a .onnx file")
+    with atomic(chosen.out) as part:
+        onnx_export.export(model, part, features=not chosen.without_features, int8=chosen.int8)
+        checked = onnx_check.check(model, part, Path.cwd(), features=not chosen.without_features)
+        if not chosen.int8 and checked["largest_difference"] > onnx_export.TOLERANCE:
+            raise GenreError(f"{chosen.out}: would differ from torch by {checked['largest_difference']:.1e} of a probability; not written")
+    said = {"file": str(chosen.out), "bytes": chosen.out.stat().st_size, **checked}
+    if chosen.json:
+        say_json(said)
+        return 0
+    say(f"{chosen.out}: {said['bytes'] / 1e6:.2f} MB; 30 s take {said['latency_ms']:.0f} ms on one core")
+    say(
+        f"against torch, on {said['on']}: largest difference of a probability {said['largest_difference']:.1e}, "
+        f"{said['changed_answers']} of {said['tracks']} answers change"
+        + (f", accuracy {said['accuracy']:.3f} (torch {said['accuracy_torch']:.3f})" if said["accuracy"] is not None else "")
+    )
+    return 0

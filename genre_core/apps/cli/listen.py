@@ -1,0 +1,94 @@
+"""``genre listen``: show live genres of a microphone or a pipe."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from genre_core.apps.cli.common import chosen_predictor, introduction
+from genre_core.errors import GenreError, one_line
+from genre_core.terminal import say, say_json
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def listen(chosen: argparse.Namespace) -> int:
+    """Say the genre of the last seconds, over and over."""
+    import numpy as np
+
+    from genre_core.inference.streaming import Heard, Listener
+
+    name, predictor = chosen_predictor(chosen.model)
+    listener = Listener(predictor.model, chosen.rate, context_seconds=chosen.context)
+    size = round(chosen.every * chosen.rate)
+    shown: list[Heard] = []
+    if not chosen.json:
+        say(introduction(name, predictor), sys.stderr)
+
+    def answer() -> None:
+        heard = listener.now()
+        if heard is None:
+            return
+        shown.append(heard)
+        if chosen.json:
+            values = {
+                "seconds": round(heard.seconds, 3),
+                "genre": next(iter(heard.probabilities)),
+                "sure": heard.sure,
+                "probabilities": heard.probabilities,
+                "latency_ms": round(heard.latency_ms, 1),
+                "real_time_factor": round(heard.real_time_factor, 4),
+            }
+            say_json(values, indent=None)
+        else:
+            bars = "  ".join(f"{genre:>10} {_bar(p)} {p:.2f}" for genre, p in list(heard.probabilities.items())[:3])
+            line = f"{heard.seconds:7.1f} s  {bars}  {'' if heard.sure else 'not sure'}"
+            if sys.stdout.isatty():
+                sys.stdout.write(f"\r\033[K{one_line(line)}")
+                sys.stdout.flush()
+            else:
+                say(line)
+
+    try:
+        for samples in _stdin(size) if chosen.stdin else _microphone(chosen.rate, size):
+            listener.push(np.asarray(samples, np.float32))
+            answer()
+    except KeyboardInterrupt:
+        pass
+    if sys.stdout.isatty() and not chosen.json:
+        say("")
+    if not shown:
+        needed = listener.model.segment_seconds
+        raise GenreError(f"{listener.seconds:.1f} s of audio came; at least {needed:g} s are needed for an answer")
+    latency = float(np.median([heard.latency_ms for heard in shown]))
+    say(f"latency {latency:.0f} ms (median), real-time factor {shown[-1].real_time_factor:.3f}", sys.stderr)
+    return 0
+
+
+def _bar(share: float, width: int = 10) -> str:
+    return "#" * round(share * width) + "." * (width - round(share * width))
+
+
+def _stdin(size: int) -> Iterator[np.ndarray]:
+    """Blocks of `size` samples of 16-bit PCM; the last may be shorter."""
+    import numpy as np
+
+    while data := sys.stdin.buffer.read(2 * size):
+        yield np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.float32) / 32768
+
+
+def _microphone(rate: int, size: int) -> Iterator[np.ndarray]:
+    """Blocks of `size` samples of the default microphone, for ever."""
+    try:
+        import sounddevice
+    except (ImportError, OSError) as error:  # OSError: no PortAudio library
+        raise GenreError(f"no microphone: {error}; pip install '.[listen]' (and libportaudio2), or pipe: --stdin") from None
+    try:
+        with sounddevice.InputStream(rate, size, channels=1, dtype="float32") as stream:
+            while True:
+                yield stream.read(size)[0][:, 0]
+    except sounddevice.PortAudioError as error:
+        raise GenreError(f"no microphone: {error}; name another as the system's default, or pipe: --stdin") from None

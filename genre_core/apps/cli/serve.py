@@ -1,0 +1,32 @@
+"""``genre serve``: serve the page and the HTTP API."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from genre_core.apps.cli.common import chosen_predictor, introduction
+from genre_core.errors import GenreError
+from genre_core.terminal import say
+
+
+def serve(chosen: argparse.Namespace) -> int:
+    """Serve the page and the HTTP API until Ctrl-C or SIGTERM."""
+    try:
+        from genre_core.apps.serve import api, guard, server
+    except ImportError as error:
+        raise GenreError(f"package {error.name} is missing: pip install '.[app]'") from None
+    name, predictor = chosen_predictor(chosen.model)
+    hosts = {*guard.LOOPBACK, *chosen.allow_host, chosen.host} - {"0.0.0.0", "::"}  # noqa: S104 (no page is asked for under these)
+    application = api.application(predictor, name, introduction(name, predictor), hosts=hosts)
+    with server.listen(chosen.host, chosen.port) as listener:
+        host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
+        if not guard.is_loopback(chosen.host):
+            say(
+                f"warning: other machines can reach {host}: anybody there can use this server, without a password; "
+                f"it answers to {', '.join(sorted(hosts))} (--allow-host adds a name)",
+                sys.stderr,
+            )
+        say(f"http://{host}:{chosen.port}  (Ctrl-C ends it)")
+        server.serve(application, listener)
+    return 0

@@ -1,0 +1,140 @@
+"""The routes of the page and the HTTP API."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from genre_core.apps.serve.answers import as_json, live_json, pictures
+from genre_core.apps.serve.guard import LOOPBACK, Guard
+from genre_core.apps.serve.uploads import Limits, RefusedError, drain, judge, receive, temporary_file
+from genre_core.apps.serve.work import Bench, BusyError
+from genre_core.errors import GenreError
+from genre_core.inference.predictor import Predictor
+from genre_core.inference.streaming import Listener
+from genre_core.util.parallel import cores
+
+LIVE_SECONDS = 10.0  # of which a live answer is
+WAITING = 8  # requests in the queue
+RETRY_AFTER_SECONDS = 5
+_STATIC = Path(__file__).with_name("static")
+_PAGES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js", "/samples.js": "samples.js"}
+
+
+def application(
+    predictor: Predictor, model_name: str, introduction: str, limits: Limits | None = None, hosts: Iterable[str] = LOOPBACK
+) -> Guard:
+    """Make the page at ``/`` and the API at ``/api/predict`` and ``/api/live``.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    model_name, introduction : str
+        Shown on the page.
+    limits : Limits, optional
+    hosts : iterable of str
+        Host names that may be asked for: see `Guard`.
+
+    Returns
+    -------
+    Guard
+        An ASGI application.
+    """
+    limits = limits or Limits()
+    bench = Bench(cores(), WAITING)
+
+    def share_cores() -> None:
+        """Compute with this thread's share of the cores."""
+        torch.set_num_threads(max(1, cores() // max(1, bench.working)))
+
+    async def predict(request: Request) -> Response:
+        name = request.query_params.get("name") or "upload"
+        with_pictures = request.query_params.get("pictures") == "1"
+
+        def work(file: IO[bytes]) -> dict[str, Any]:
+            share_cores()
+            said, audio = judge(predictor, file, name, limits)
+            answer = as_json(said, name, model_name, predictor.model.genres)
+            return {**answer, "pictures": pictures(predictor, said, audio, name)} if with_pictures else answer
+
+        with temporary_file() as file:
+            await receive(request, file, name, limits.megabytes, limits)
+            return JSONResponse(await _in_turn(bench, request, work, file))
+
+    async def live(request: Request) -> Response:
+        rate = request.query_params.get("rate", "")
+        if not (rate.isascii() and rate.isdigit() and 8_000 <= int(rate[:7]) <= 192_000):
+            raise RefusedError(422, f"rate {rate[:20]!r} is no sample rate from 8,000 to 192,000 Hz")
+
+        def work(data: bytes) -> dict[str, Any]:
+            share_cores()
+            listener = Listener(predictor.model, int(rate), context_seconds=LIVE_SECONDS)
+            listener.push(np.frombuffer(data, "<i2").astype(np.float32) / 32768)
+            return live_json(listener.now(), listener.seconds)
+
+        with io.BytesIO() as file:
+            await receive(request, file, "live audio", LIVE_SECONDS * 192_000 * 2 / 1e6, limits)
+            data = file.getvalue()
+        return JSONResponse(await _in_turn(bench, request, work, data[: len(data) // 2 * 2]))
+
+    async def about(request: Request) -> Response:
+        return JSONResponse(
+            {
+                "model": model_name,
+                "introduction": introduction,
+                "genres": predictor.model.genres,
+                "megabytes": limits.megabytes,
+                "seconds": limits.seconds,
+                "live_seconds": LIVE_SECONDS,
+            }
+        )
+
+    async def page(request: Request) -> Response:
+        return FileResponse(_STATIC / _PAGES[request.url.path])
+
+    def bounded(handler: Any) -> Any:
+        async def answer(request: Request) -> Response:
+            try:
+                async with bench.place():
+                    return await handler(request)
+            except BusyError:
+                await drain(request, limits)  # an answer before the end of an upload is lost on the way
+                return JSONResponse(
+                    {"error": f"{bench.places} files are waiting; try again in {RETRY_AFTER_SECONDS} s"},
+                    503,
+                    {"Retry-After": str(RETRY_AFTER_SECONDS)},
+                )
+            except RefusedError as error:
+                return JSONResponse({"error": str(error)}, error.status)
+            except GenreError as error:
+                return JSONResponse({"error": str(error)}, 422)
+            except MemoryError:
+                return JSONResponse({"error": "this needs more memory than there is; try a shorter file"}, 507)
+
+        return answer
+
+    routes = [Route(path, page) for path in _PAGES]
+    routes += [Route("/api/about", about), Route("/api/predict", bounded(predict), methods=["POST"])]
+    routes += [Route("/api/live", bounded(live), methods=["POST"])]
+    guard = Guard(Starlette(routes=routes), hosts)
+    guard.bench = bench  # type: ignore[attr-defined]
+    return guard
+
+
+async def _in_turn(bench: Bench, request: Request, work: Any, *arguments: Any) -> dict[str, Any]:
+    async def wanted() -> bool:
+        return not await request.is_disconnected()
+
+    answer = await bench.run(work, *arguments, wanted=wanted)
+    if answer is None:
+        raise ClientDisconnect
+    return answer

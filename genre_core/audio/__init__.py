@@ -1,0 +1,1 @@
+"""Samples in, samples out: decode, change, measure, compare."""

@@ -1,0 +1,278 @@
+"""Decode anything to mono float32 at one rate, bounded, with clear errors."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import math
+import os
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import soundfile
+import soxr
+
+from genre_core.errors import AudioError
+from genre_core.util.files import atomic
+
+AUDIO_SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("wav", "flac", "ogg", "oga", "opus", "mp3", "m4a", "mp4", "aac", "wma", "aif", "aiff", "aifc"),
+        *("au", "snd", "caf", "webm", "mka", "mkv", "mov", "w64", "rf64", "wave", "ac3", "mp2", "m4b"),
+        *("wv", "ape", "tta", "mpc", "spx", "dsf", "amr", "3gp"),
+    )
+)
+SILENCE_DBFS = -60.0  # what never rises above it is silence
+MAX_SECONDS = 3 * 3600.0  # a longer file is no track; a wrong header must not fill the memory
+MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 384_000
+MAX_CHANNELS = 32
+_MAX_SAMPLES = 3 * 3600 * 48_000  # of a result, whatever its rate: 2 GB
+_BLOCK_SAMPLES = 2 << 20
+
+
+@dataclass(frozen=True)
+class Audio:
+    """Decoded audio.
+
+    Attributes
+    ----------
+    y : np.ndarray [shape=(n,), dtype=float32]
+        Mono samples, full scale is +-1.0.
+    sample_rate : int
+        Of `y`, in Hz.
+    source_sample_rate : int
+        Of the file, in Hz.
+    channels : int
+        Of the file.
+    """
+
+    y: np.ndarray
+    sample_rate: int
+    source_sample_rate: int
+    channels: int
+
+    @property
+    def seconds(self) -> float:
+        return len(self.y) / self.sample_rate
+
+    @functools.cached_property
+    def peak_dbfs(self) -> float:
+        """Highest absolute sample, in dB re full scale; -120 for digital silence."""
+        return 20 * math.log10(max(peak(self.y), 1e-6))
+
+
+def peak(y: np.ndarray) -> float:
+    """Highest absolute sample of a non-empty signal; no finite number if one sample is none. Makes no temporary array."""
+    low, high = float(y.min()), float(y.max())
+    return low + high if math.isnan(low + high) else max(high, -low)
+
+
+def resample(y: np.ndarray, sample_rate: int, wanted: int) -> np.ndarray:
+    """Mono samples at another rate (soxr, high quality), as float32 [shape=(about n * wanted / sample_rate,)]."""
+    y = np.asarray(y, np.float32)
+    return y if sample_rate == wanted else soxr.resample(y, sample_rate, wanted, quality="HQ")
+
+
+def decode(
+    path: str | Path,
+    *,
+    file: IO[bytes] | None = None,
+    sample_rate: int | None = None,
+    start_seconds: float = 0.0,
+    seconds: float | None = None,
+    max_seconds: float = MAX_SECONDS,
+    deadline_s: float = math.inf,
+) -> Audio:
+    """Decode a file to mono (mean of the channels) and resample it (soxr, high quality), block by block.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any format that libsndfile or FFmpeg's libraries (PyAV) read; no `ffmpeg` program is needed.
+    file : binary file, optional
+        What is read; `path` is then its name in messages alone.
+    sample_rate : int > 0, optional
+        Rate of the result in Hz; the file's own if None.
+    start_seconds, seconds : float >= 0, optional
+        The part to keep; all if `seconds` is None.
+    max_seconds : float > 0
+        A longer file is refused.
+    deadline_s : float > 0
+        Decoding that takes longer is given up.
+
+    Raises
+    ------
+    AudioError
+        The file is missing, empty, not decodable, longer than `max_seconds`, holds samples that are no numbers, or takes too long; its
+        rate or its number of channels is absurd; or `seconds` is above `max_seconds`.
+    """
+    if seconds is not None and seconds > max_seconds:
+        raise AudioError(f"{path}: {seconds:g} s are asked for, {max_seconds:g} s are the most")
+    with contextlib.ExitStack() as stack:
+        if file is None:
+            _check_plain(Path(path))
+            try:
+                file = stack.enter_context(Path(path).open("rb"))
+            except OSError as error:
+                raise AudioError(f"{path}: cannot be opened: {error.strerror}") from None
+        elif os.fstat(file.fileno()).st_size == 0:
+            raise AudioError(f"{path}: empty file; replace or remove it")
+        until = time.monotonic() + deadline_s
+        try:
+            blocks, rate, channels = _open_soundfile(path, file)
+        except (soundfile.SoundFileError, TypeError, ValueError, OSError):  # TypeError: a headerless .raw
+            file.seek(0)
+            blocks, rate, channels = _open_av(path, file, until)
+        blocks = _part(
+            blocks, round(start_seconds * rate), None if seconds is None else round(seconds * rate), round(max_seconds * rate), until
+        )
+        try:
+            y = _joined(_resampled(path, blocks, rate, sample_rate or rate))
+        except TimeoutError:
+            raise AudioError(f"{path}: decoding took longer than {deadline_s:g} s; convert it to WAV or FLAC") from None
+        except OverflowError:
+            raise AudioError(f"{path}: longer than {max_seconds / 60:g} minutes; cut it, or give a start and a length") from None
+        except soundfile.SoundFileError as error:
+            raise AudioError(f"{path}: broken audio data ({error}); replace or remove it") from None
+    if len(y) == 0:
+        raise AudioError(f"{path}: holds no audio{' there' if start_seconds else ''}; replace or remove it")
+    return Audio(y, sample_rate or rate, rate, channels)
+
+
+def _check_plain(path: Path) -> None:
+    """Refuse what is no plain file (a pipe would block for ever) and what is empty."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise AudioError(f"{path}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise AudioError(f"{path}: is a {'folder' if stat.S_ISDIR(status.st_mode) else 'pipe or device'}, not an audio file")
+    if status.st_size == 0:
+        raise AudioError(f"{path}: empty file; replace or remove it")
+
+
+def _check_form(path: str | Path, rate: int, channels: int) -> None:
+    """Refuse rates and numbers of channels that no recording has: they cost memory and time, and mean a broken or hostile file."""
+    if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ:
+        raise AudioError(f"{path}: a sample rate of {rate:,} Hz, {MIN_RATE_HZ:,} to {MAX_RATE_HZ:,} are read; resample it")
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise AudioError(f"{path}: {channels} channels, at most {MAX_CHANNELS} are read; mix it down")
+
+
+def _part(blocks: Iterator[np.ndarray], first: int, count: int | None, most: int, until: float) -> Iterator[np.ndarray]:
+    """Yield `count` mono samples from `first` on, no further than needed; OverflowError beyond `most`, TimeoutError after `until`."""
+    position = 0
+    last = first + most if count is None else first + min(count, most)
+    for block in blocks:
+        yield block[max(0, first - position) : max(0, last - position)]
+        position += len(block)
+        if time.monotonic() > until:
+            raise TimeoutError
+        if position > last and count is None:
+            raise OverflowError
+        if position >= last and count is not None:
+            break
+
+
+def _resampled(path: str | Path, blocks: Iterator[np.ndarray], rate: int, wanted: int) -> Iterator[np.ndarray]:
+    """Yield finite `blocks` at the rate `wanted`; the samples are those of the whole signal resampled at once."""
+    stream = soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="HQ") if wanted != rate else None
+    total = 0
+    for block in blocks:
+        if len(block) and not math.isfinite(peak(block)):
+            raise AudioError(f"{path}: holds samples that are no numbers (NaN or infinite); export it anew")
+        made = stream.resample_chunk(np.asarray(block, np.float32)) if stream else block
+        total += len(made)
+        if total > _MAX_SAMPLES:
+            raise AudioError(f"{path}: more than {_MAX_SAMPLES:,} samples at {wanted:,} Hz; cut it, or resample it")
+        yield made
+    if stream:
+        yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _joined(blocks: Iterator[np.ndarray]) -> np.ndarray:
+    parts = [block for block in blocks if len(block)]
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+def _open_soundfile(path: str | Path, source: IO[bytes]) -> tuple[Iterator[np.ndarray], int, int]:
+    file = soundfile.SoundFile(source.fileno(), closefd=False)
+    try:
+        _check_form(path, file.samplerate, file.channels)
+    except AudioError:
+        file.close()
+        raise
+
+    # numpy converts the commonest samples five times as fast as libsndfile, to the same values.
+    dtype = "int16" if file.subtype == "PCM_16" else "float32"
+    frames = max(1, _BLOCK_SAMPLES // file.channels)
+
+    def blocks() -> Iterator[np.ndarray]:
+        with file:
+            while len(block := file.read(frames, dtype=dtype, always_2d=True)):
+                if dtype == "int16":
+                    block = np.multiply(block, np.float32(1 / 32768), dtype=np.float32)
+                yield block.mean(axis=1) if block.shape[1] > 1 else block[:, 0]
+
+    return blocks(), file.samplerate, file.channels
+
+
+class _Bounded:
+    """A file for FFmpeg that ends at a deadline, so that no damaged file keeps its demuxer reading for ever."""
+
+    def __init__(self, file: IO[bytes], until: float) -> None:
+        self.file, self.until = file, until
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        return self.file.read(size) if time.monotonic() <= self.until else b""
+
+
+def _open_av(path: str | Path, source: IO[bytes], until: float) -> tuple[Iterator[np.ndarray], int, int]:
+    import av  # slow to import, and most files never need it
+
+    # A file object and no nested protocols: a file's name or a playlist's content must not make FFmpeg open anything else.
+    try:
+        container = av.open(_Bounded(source, until), mode="r", options={"protocol_whitelist": "none"}, metadata_errors="replace")
+        stream = container.streams.audio[0]
+        rate, channels = int(stream.rate), int(stream.channels)
+    except (av.FFmpegError, IndexError, ValueError, TypeError, AttributeError) as error:  # AttributeError: no codec for the stream
+        reason = "no audio stream" if isinstance(error, IndexError) else (getattr(error, "strerror", None) or str(error))
+        raise AudioError(f"{path}: not audio that can be decoded ({reason}); replace or remove it") from None
+    _check_form(path, rate, channels)
+
+    def blocks() -> Iterator[np.ndarray]:
+        resampler = av.AudioResampler(format="fltp", rate=rate)  # converts the format alone: FFmpeg's own mix to mono is 3 dB louder
+        try:
+            with container:
+                for frame in container.decode(stream):
+                    _check_form(path, frame.sample_rate, frame.layout.nb_channels)
+                    for part in resampler.resample(frame):
+                        yield part.to_ndarray().mean(axis=0)  # (channels, n) -> (n,)
+        except (av.FFmpegError, ValueError) as error:
+            raise AudioError(f"{path}: broken audio data ({error}); replace or remove it") from None
+
+    return blocks(), rate, channels
+
+
+def write(path: str | Path, y: np.ndarray, sample_rate: int) -> None:
+    """Write `y` [shape=(n,) or (n, channels), full scale +-1.0] as 16 bits, in the format of the suffix (``.wav``, ``.flac``).
+
+    Raises
+    ------
+    OSError
+        Such as a full disk, which libsndfile itself calls a "System error".
+    """
+    encoded = io.BytesIO()
+    soundfile.write(encoded, y, sample_rate, format=Path(path).suffix[1:].upper(), subtype="PCM_16")
+    with atomic(path) as part:
+        part.write_bytes(encoded.getvalue())

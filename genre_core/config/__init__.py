@@ -1,0 +1,46 @@
+"""``params.yaml`` as frozen, validated objects.
+
+Every value is coerced to its declared type (``dvc exp run -S train.lr=1e-5`` writes ``1e-05``,
+which YAML reads as a string) and every problem is reported with its key, its value and what is allowed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from genre_core.config.params import Augment, Batches, Copies, Features, Params, Train, architectures
+from genre_core.config.section import Section, parse
+from genre_core.errors import GenreError
+from genre_core.util.files import plain_file
+
+__all__ = ["Augment", "Batches", "Copies", "Features", "Params", "Section", "Train", "architectures", "load", "parse"]
+_MAX_BYTES = 1_000_000
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without aliases, which a few lines can make stand for gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError(f"an alias (*{self.peek_event().anchor}) is not allowed: write the value out")
+        return super().compose_node(parent, index)
+
+
+def load(path: str | Path = "params.yaml") -> Params:
+    """Read and validate a params file.
+
+    Raises
+    ------
+    GenreError
+        The file is missing, is no YAML, or holds a value that is not allowed.
+    """
+    if not Path(path).exists():
+        raise GenreError(f"{path}: no such file; run from the project's folder")
+    try:
+        values = yaml.load(plain_file(path, max_bytes=_MAX_BYTES).read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: other bytes than UTF-8, a number of 5,000 digits
+        raise GenreError(f"{path}: not readable as YAML: {error or type(error).__name__}") from None
+    return parse(Params, values, str(path))

@@ -1,0 +1,282 @@
+"""Every parameter of params.yaml, with what is allowed."""
+
+from __future__ import annotations
+
+import pkgutil
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from genre_core.config.section import Section
+
+
+class Range(Section):
+    """A closed interval; params.yaml holds no lists because ``dvc exp run -S`` garbles comments after them."""
+
+    min: float
+    max: float
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min:g} is above max {self.max:g}")
+        return self
+
+
+class TempoRange(Range):
+    """A range of tempo factors."""
+
+    min: float = Field(ge=0.5, le=2.0)
+    max: float = Field(ge=0.5, le=2.0)
+
+
+class PitchRange(Range):
+    """A range of pitch shifts in semitones."""
+
+    min: float = Field(ge=-12, le=12)
+    max: float = Field(ge=-12, le=12)
+
+
+class Demo(Section):
+    """The synthesised data set."""
+
+    seed: int = Field(ge=0)
+    artists_per_genre: int = Field(ge=3, le=100)
+    tracks_per_artist: int = Field(ge=1, le=100)
+    seconds: float = Field(ge=3, le=120)
+
+
+class Folder(Section):
+    """Your own music: ``<path>/<genre>/<file>``."""
+
+    path: str = Field(min_length=1)
+
+
+class Gtzan(Section):
+    """GTZAN, from a local copy or a mirror."""
+
+    path: str
+    partial: bool
+
+
+def _check_band(fmin_hz: float, fmax_hz: float, sample_rate: int) -> None:
+    if fmax_hz > sample_rate / 2:
+        raise ValueError(f"fmax_hz {fmax_hz:g} is above half the sample_rate {sample_rate}: at most {sample_rate / 2:g}")
+    if fmin_hz >= fmax_hz:
+        raise ValueError(f"fmin_hz {fmin_hz:g} is not below fmax_hz {fmax_hz:g}")
+
+
+class MadeFeatures(Section):
+    """Features made elsewhere: see `genre_core.datasets.precomputed`."""
+
+    path: str = Field(min_length=1)
+    sample_rate: int = Field(ge=8000, le=48000)
+    n_fft: int = Field(ge=256, le=16384, multiple_of=2)
+    hop_length: int = Field(ge=64, le=16384)
+    fmin_hz: float = Field(ge=0)
+    fmax_hz: float = Field(gt=0)
+    scale_db: float
+    offset_db: float
+
+    @model_validator(mode="after")
+    def _possible(self) -> MadeFeatures:
+        _check_band(self.fmin_hz, self.fmax_hz, self.sample_rate)
+        return self
+
+
+class Dataset(Section):
+    """Where the music comes from."""
+
+    name: Literal["demo", "gtzan", "folder", "features"]
+    demo: Demo
+    gtzan: Gtzan
+    folder: Folder
+    features: MadeFeatures
+
+
+class Segment(Section):
+    """Which tracks are used, how they are split, and the windows cut from them."""
+
+    protocol: Literal["official", "artist", "track", "segment"]
+    folds: int = Field(ge=3, le=100)
+    fold: int = Field(ge=0)
+    seed: int = Field(ge=0)
+    seconds: float = Field(ge=0.5, le=60)
+    hop_seconds: float = Field(ge=0.1, le=60)
+    silence_dbfs: float = Field(ge=-120, le=-20)
+    copies: Literal["keep", "group", "exclude"]
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> Segment:
+        if self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} does not exist: with folds {self.folds} it is 0 to {self.folds - 1}")
+        return self
+
+
+class Audit(Section):
+    """When two files hold the same recording: see `genre_core.audio.fingerprint.find_pairs`."""
+
+    similarity: float = Field(gt=0.5, le=1)
+    overlap_seconds: float = Field(ge=1, le=60)
+
+
+class Features(Section):
+    """Log-mel spectrograms and MFCC."""
+
+    sample_rate: int = Field(ge=8000, le=48000)
+    n_fft: int = Field(ge=256, le=16384, multiple_of=2)
+    hop_length: int = Field(ge=64, le=8192)
+    n_mels: int = Field(ge=16, le=256)
+    n_mfcc: int = Field(ge=4, le=128)
+    fmin_hz: float = Field(ge=20)
+    fmax_hz: float = Field(gt=20)
+    normalise: Literal["dataset", "track", "window"]
+    range_db: float = Field(ge=0, le=200)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Features:
+        _check_band(self.fmin_hz, self.fmax_hz, self.sample_rate)
+        if self.n_mfcc > self.n_mels:
+            raise ValueError(f"n_mfcc {self.n_mfcc} is above n_mels {self.n_mels}: a DCT of n_mels values has no more")
+        return self
+
+    @model_validator(mode="after")
+    def _no_gaps(self) -> Features:
+        if self.hop_length > self.n_fft:
+            raise ValueError(f"hop_length {self.hop_length} is above n_fft {self.n_fft}: samples would be skipped")
+        return self
+
+
+class Explore(Section):
+    """The picture of the data set."""
+
+    map: Literal["pca", "umap"]
+
+
+class Copies(Section):
+    """Waveform copies of the training tracks, made once by the ``augment`` stage."""
+
+    pitch: int = Field(ge=0, le=20)
+    tempo: int = Field(ge=0, le=20)
+    pitch_semitones: PitchRange
+    tempo_rate: TempoRange
+
+
+class Batches(Section):
+    """What is drawn anew for each batch while training."""
+
+    crops: bool
+    mixup_alpha: float = Field(ge=0, le=10)
+    frequency_masks: int = Field(ge=0, le=10)
+    frequency_mask_share: float = Field(ge=0, lt=1)
+    time_masks: int = Field(ge=0, le=10)
+    time_mask_share: float = Field(ge=0, lt=1)
+
+
+class Augment(Section):
+    """Augmentation, of the training tracks alone."""
+
+    copies: Copies
+    batches: Batches
+
+
+class Train(Section):
+    """The training loop."""
+
+    epochs: int = Field(ge=1, le=10000)
+    windows_per_epoch: int = Field(ge=0)
+    batch_size: int = Field(ge=2, le=4096)
+    lr: float = Field(gt=0, le=1)
+    schedule: Literal["onecycle", "cosine"]
+    weight_decay: float = Field(ge=0, le=10)
+    label_smoothing: float = Field(ge=0, lt=1)
+    weight_averaging: float = Field(ge=0, lt=1)
+    keep: Literal["last", "best"]
+    patience: int = Field(ge=1)
+    precision: Literal["auto", "fp32", "bf16"]
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    threads: int = Field(ge=1, le=256)
+
+
+class Model(BaseModel):
+    """Which network, and one section of hyper-parameters for each, validated by the network's own file."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    type: str
+
+    @model_validator(mode="after")
+    def _known(self) -> Model:
+        known = architectures()
+        if self.type not in known:
+            raise ValueError(f"type {self.type!r} is unknown: allowed are {', '.join(known)}")
+        for name, value in (self.model_extra or {}).items():
+            if name not in known or not isinstance(value, dict):
+                raise ValueError(f"section {name!r} belongs to no network: allowed are {', '.join(known)}")
+        if self.type not in (self.model_extra or {}):
+            raise ValueError(f"section model.{self.type} is missing")
+        return self
+
+    def chosen(self) -> dict[str, Any]:
+        """The section of the chosen network, as it stands in params.yaml."""
+        return (self.model_extra or {})[self.type]
+
+
+class Evaluate(Section):
+    """Scores and their intervals."""
+
+    bootstrap_samples: int = Field(ge=100, le=1_000_000)
+    calibration_bins: int = Field(ge=2, le=100)
+
+
+class External(Section):
+    """Audio from outside the data set."""
+
+    list: str = Field(min_length=1)
+    online: bool
+    max_megabytes: float = Field(gt=0, le=10_000)
+    max_minutes: float = Field(gt=0, le=24 * 60)
+    private_addresses: bool
+    cookies_file: str
+    cookies_from_browser: str
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    seed: int = Field(ge=0, lt=2**31)
+    workers: int = Field(ge=0, le=1024)
+    dataset: Dataset
+    audit: Audit
+    segment: Segment
+    features: Features
+    explore: Explore
+    augment: Augment
+    train: Train
+    model: Model
+    evaluate: Evaluate
+    external: External
+
+    @model_validator(mode="after")
+    def _windows_fit(self) -> Params:
+        if self.segment.seconds * self.features.sample_rate / self.features.hop_length < 2:
+            raise ValueError(
+                f"segment.seconds {self.segment.seconds:g} is shorter than 3 frames of features.hop_length {self.features.hop_length} "
+                f"samples: at least {2 * self.features.hop_length / self.features.sample_rate:.2g}"
+            )
+        if self.dataset.name == "demo" and self.segment.seconds > self.dataset.demo.seconds:
+            raise ValueError(
+                f"segment.seconds {self.segment.seconds:g} is longer than the demo's tracks: "
+                f"at most dataset.demo.seconds {self.dataset.demo.seconds:g}"
+            )
+        return self
+
+
+_MAX_BYTES = 1_000_000
+S = TypeVar("S", bound=BaseModel)
+
+
+def architectures() -> tuple[str, ...]:
+    """List the networks that ``model.type`` can name: one file of ``genre_core/networks`` each."""
+    return tuple(sorted(m.name for m in pkgutil.iter_modules([str(Path(__file__).parents[1] / "networks")]) if not m.name.startswith("_")))

@@ -1,0 +1,163 @@
+"""Build the index: open every track, split what can be used, cut windows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from genre_core.audio.io import decode
+from genre_core.corpus import splits
+from genre_core.corpus.catalogue import DESCRIPTION, SPLITS, Track, read_catalogue
+from genre_core.corpus.index import IndexedTrack, Window, window_starts
+from genre_core.errors import AudioError, GenreError
+from genre_core.util.files import read_csv, read_json, write_csv, write_json
+from genre_core.util.parallel import map_tracks
+
+
+def read_pairs(path: str | Path) -> list[tuple[str, str]]:
+    """The pairs of files in a pairs.csv."""
+    return [(row["a"], row["b"]) for row in read_csv(path, ["a", "b"], strip=False)]
+
+
+def build(
+    raw: str | Path,
+    out: str | Path,
+    *,
+    protocol: str,
+    folds: int,
+    fold: int,
+    seed: int,
+    seconds: float,
+    hop_seconds: float,
+    silence_dbfs: float,
+    copies: str = "keep",
+    pairs: Sequence[tuple[str, str]] = (),
+    workers: int = 0,
+) -> dict[str, Any]:
+    """Open every track of a catalogue, split what can be used, cut windows, and write the index to `out`.
+
+    `pairs` are paths of files with the same recording; `copies` says what is done with them: keep, group (on one side of the protocols
+    ``artist`` and ``track``) or exclude (all but the first of the catalogue).
+
+    Returns
+    -------
+    dict
+        Contents of split.json, with ``rejected`` added.
+
+    Raises
+    ------
+    GenreError
+        No track is left in a genre, or the split is impossible.
+    """
+    raw, out = Path(raw), Path(out)
+    catalogue = read_catalogue(raw)
+    twins = _twins(catalogue, pairs) if copies != "keep" else []
+    recording_of = splits.linked(twins) if copies == "exclude" else {}
+    kept_of: dict[str, str] = {}
+    usable: list[Track] = []
+    indexed: list[IndexedTrack] = []
+    rejected: list[tuple[Track, str]] = []
+    check = partial(_check, raw=raw, seconds=seconds, silence_dbfs=silence_dbfs)
+    results = map_tracks(check, catalogue, workers=workers, preload=("genre_core.corpus.index",))
+    for track, result in tqdm(zip(catalogue, results, strict=True), total=len(catalogue), desc="segment", unit="track", disable=None):
+        recording = min(recording_of.get(track.track, {track.track}))
+        if not isinstance(result, IndexedTrack):
+            rejected.append((track, result))
+        elif recording in kept_of:
+            rejected.append((track, f"a copy of {kept_of[recording]}"))
+        else:
+            kept_of[recording] = track.track
+            usable.append(track)
+            indexed.append(result)
+    emptied = {t.genre for t in catalogue} - {t.genre for t in usable}
+    if emptied:
+        examples = "; ".join(f"{track.path}: {reason}" for track, reason in rejected if track.genre in emptied)[:500]
+        raise GenreError(f"no usable track is left in genre {', '.join(sorted(emptied))}: {examples}")
+
+    starts = [window_starts(t.seconds, seconds, hop_seconds) for t in indexed]
+    counts = [len(s) for s in starts]
+    sides = splits.split(usable, protocol=protocol, folds=folds, fold=fold, seed=seed, windows=counts, together=twins)
+    windows = [
+        Window(track.track, start, side)
+        for track, of_track, track_sides in zip(usable, starts, sides, strict=True)
+        for start, side in zip(of_track, track_sides, strict=True)
+        if side
+    ]
+    rejected += [(t, "left out by the official split") for t, s in zip(usable, sides, strict=True) if not any(s)]
+    crossing = splits.crossings(usable, sides)
+    side_of = {track.path: set(filter(None, s)) for track, s in zip(usable, sides, strict=True)}
+    for path, others in splits.linked(pairs).items():
+        if not side_of.get(path):  # not used, but two that are may be excerpts of it
+            side_of[path] = set().union(*(side_of.get(other, set()) for other in others))
+    crossing_copies = sum(len(side_of[a] | side_of[b]) > 1 for a, b in pairs)
+    tracks_in = {side: sum(side in s for s in sides) for side in SPLITS}
+    segments_in = Counter(w.split for w in windows)
+    info = {
+        "protocol": protocol,
+        "folds": None if protocol == "official" else folds,
+        "fold": None if protocol == "official" else fold,
+        "scored_on": splits.NO_TEST if protocol == "official" and splits.lacks_test(usable) else "test part",
+        "leaky": crossing.leaky or crossing_copies > 0,
+        "crossing_tracks": crossing.tracks,
+        "crossing_artists": len(crossing.artists),
+        "copies": {"pairs": len(pairs), "treated": copies, "crossing": crossing_copies},
+        "unknown_artists": sum(not t.artist for t in usable),
+        "segment_seconds": seconds,
+        "hop_seconds": hop_seconds,
+        "tracks": tracks_in,
+        "segments": {side: segments_in[side] for side in SPLITS},
+    }
+    write_csv(out / "tracks.csv", [f.name for f in fields(IndexedTrack)], map(asdict, indexed))
+    write_csv(out / "segments.csv", [f.name for f in fields(Window)], map(asdict, windows))
+    rows = ({"track": t.track, "path": t.path, "genre": t.genre, "reason": reason} for t, reason in rejected)
+    write_csv(out / "rejected.csv", ["track", "path", "genre", "reason"], rows)
+    write_json(out / "split.json", info)
+    return {**info, "rejected": len(rejected)}
+
+
+def _twins(catalogue: Sequence[Track], pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The tracks of each pair of paths, in the order of the catalogue."""
+    number = {track.path: i for i, track in enumerate(catalogue)}
+    ordered = [sorted((number[a], number[b])) for a, b in pairs if a in number and b in number]
+    return [(catalogue[a].track, catalogue[b].track) for a, b in sorted(ordered)]
+
+
+def _check(track: Track, *, raw: Path, seconds: float, silence_dbfs: float) -> IndexedTrack | str:
+    """Decode a track; what is known of it, or the reason for which it can not be used."""
+    if track.path.endswith(".npy"):
+        return _check_features(track, raw, seconds)
+    try:
+        audio = decode(raw / track.path)
+    except AudioError as error:
+        return str(error).removeprefix(f"{raw / track.path}: ")
+    if audio.peak_dbfs < silence_dbfs:
+        return f"silent as mono: peak {audio.peak_dbfs:.0f} dBFS, below {silence_dbfs:g}"
+    if not window_starts(audio.seconds, seconds, seconds):
+        return f"too short: {audio.seconds:.2f} s, a segment has {seconds:g} s"
+    return IndexedTrack(
+        track.track,
+        track.path,
+        track.genre,
+        track.artist,
+        round(audio.seconds, 6),
+        audio.source_sample_rate,
+        audio.channels,
+        round(audio.peak_dbfs, 2),
+    )
+
+
+def _check_features(track: Track, raw: Path, seconds: float) -> IndexedTrack | str:
+    """Likewise, of a track that is features: it has no level, and ends with its last frame."""
+    made = read_json(raw / DESCRIPTION)
+    frames = len(np.load(raw / track.path, mmap_mode="r", allow_pickle=False))
+    there = round((frames - 1) * made["hop_length"] / made["sample_rate"], 6)
+    if not window_starts(there, seconds, seconds):
+        return f"too short: {there:.2f} s, a segment has {seconds:g} s"
+    return IndexedTrack(track.track, track.path, track.genre, track.artist, there, made["sample_rate"], 1, 0.0)

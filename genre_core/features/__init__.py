@@ -1,0 +1,1 @@
+"""Spectrograms, MFCC and embeddings, and the store that keeps them."""

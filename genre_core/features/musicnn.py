@@ -1,0 +1,175 @@
+"""The audio backbone musicnn: a convolutional tagger of music, trained by others, frozen here.
+
+J. Pons and X. Serra, "musicnn: pre-trained convolutional neural networks for music audio tagging", LBD-ISMIR 2019; the
+weights ``MSD_musicnn`` (787,159 parameters), trained on the Million Song Dataset's 50 last.fm tags, ISC licence: see
+``pretrained/NOTICE``, and `pretrained/convert_musicnn.py` for how they were read.
+
+Log-mel here is musicnn's own: 16 kHz, frames of 512 samples every 256, 96 mels, ``log10(1e4 * mel + 1)``.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional
+
+from genre_core.features.kinds import Kind
+from genre_core.features.spectrogram import FeatureSpec, mel_and_mfcc
+from genre_core.features.store import rounded
+
+SPEC = FeatureSpec(sample_rate=16000, n_fft=512, hop_length=256, n_mels=96, n_mfcc=4, fmin_hz=0.0, fmax_hz=8000.0)
+PATCH_FRAMES = 187
+PATCH_SECONDS = 3.0
+PATCH_HOP_FRAMES = 62  # about 1 s
+TAGS, PENULTIMATE, POOLS = slice(0, 50), slice(50, 250), slice(250, 1756)  # columns of an embedding
+WIDTH = 1756
+WEIGHTS = Path(__file__).parents[1] / "pretrained" / "msd_musicnn.safetensors"
+_EPSILON = 1e-3
+_TEMPORAL_FRAMES = (128, 64, 32)
+_HALO_FRAMES = 64 + 3 * 3  # beyond this, a frame's convolutions see nothing of another
+_BLOCK_FRAMES = 2048
+
+
+def frames(seconds: float) -> int:
+    """Patches within a window of `seconds`; at least one."""
+    return max(1, (SPEC.frames(seconds) - PATCH_FRAMES) // PATCH_HOP_FRAMES + 1)
+
+
+def first_frame(start_seconds: float) -> int:
+    """The patch that begins nearest to `start_seconds`."""
+    return round(start_seconds * SPEC.sample_rate / SPEC.hop_length / PATCH_HOP_FRAMES)
+
+
+class _Layer(nn.Module):
+    """Convolution, ReLU, batch norm, in this order."""
+
+    def __init__(self, conv: nn.Module, channels: int, norm: type[nn.Module]) -> None:
+        super().__init__()
+        self.conv = conv
+        self.norm = norm(channels, eps=_EPSILON)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.conv(x).relu_())
+
+
+class Backbone(nn.Module):
+    """The network; every layer as in the wheel's ``models.py``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.input = nn.BatchNorm2d(1, eps=_EPSILON)
+        self.timbral = nn.ModuleList(_Layer(nn.Conv2d(1, 204, (7, bins)), 204, nn.BatchNorm2d) for bins in (38, 67))
+        self.temporal = nn.ModuleList(_Layer(nn.Conv1d(1, 51, length), 51, nn.BatchNorm1d) for length in _TEMPORAL_FRAMES)
+        self.middle = nn.ModuleList(_Layer(nn.Conv1d(channels, 64, 7, padding=3), 64, nn.BatchNorm1d) for channels in (561, 64, 64))
+        self.pooled = nn.BatchNorm1d(1506, eps=_EPSILON)
+        self.penultimate = nn.Linear(1506, 200)
+        self.hidden = nn.BatchNorm1d(200, eps=_EPSILON)
+        self.tags = nn.Linear(200, 50)
+
+    def convolve(self, mel: torch.Tensor) -> torch.Tensor:
+        """The convolutional part: `mel` (B, T, 96) to feature maps (B, 753, T)."""
+        x = self.input(mel.unsqueeze(1))  # (B, 1, T, 96)
+        parts = [layer(functional.pad(x, (0, 0, 3, 3))).amax(3) for layer in self.timbral]  # (B, 204, T)
+        by_band = x.permute(0, 3, 1, 2).flatten(0, 1)  # (B * 96, 1, T): temporal filters see one band each
+        for layer, length in zip(self.temporal, _TEMPORAL_FRAMES, strict=True):
+            y = layer(functional.pad(by_band, ((length - 1) // 2, length // 2)))  # TensorFlow's "same"
+            parts.append(y.unflatten(0, (len(mel), -1)).amax(1))  # (B, 51, T)
+        maps = [torch.cat(parts, 1)]
+        maps.append(self.middle[0](maps[0]))
+        maps.append(self.middle[1](maps[1]) + maps[1])
+        maps.append(self.middle[2](maps[2]) + maps[2])
+        return torch.cat(maps, 1)
+
+    def embed(self, maximum: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
+        """Pools over time (B, 753) each, to embeddings (B, 1756): tag probabilities, penultimate layer, pools."""
+        pools = torch.stack([maximum, mean], 2).flatten(1)  # interleaved: maximum and mean of each channel
+        penultimate = self.hidden(self.penultimate(self.pooled(pools)).relu())
+        return torch.cat([self.tags(penultimate).sigmoid(), penultimate, pools], 1)
+
+
+@functools.lru_cache(maxsize=1)
+def load() -> Backbone:
+    """The packaged weights, in float32."""
+    state = {name: value.float() for name, value in load_file(WEIGHTS).items()}
+    backbone = Backbone().eval().requires_grad_(False)
+    backbone.load_state_dict(state)
+    backbone.timbral.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return backbone
+
+
+def tag_names() -> list[str]:
+    """The 50 last.fm tags, in the order of the columns."""
+    with safetensors.safe_open(WEIGHTS, framework="pt") as file:
+        return list(json.loads(file.metadata()["tags"]))
+
+
+def decibel(y: np.ndarray) -> np.ndarray:
+    """Log-mel of mono samples at 16 kHz, shape (T, 96), dB."""
+    return mel_and_mfcc(y, SPEC)[0]
+
+
+def log_mel(mel: np.ndarray) -> torch.Tensor:
+    """musicnn's input of `decibel`, shape (T, 96), float32 (the wheel's own float16 overflows on loud music)."""
+    return torch.log10(1e4 * 10 ** (torch.from_numpy(mel) / 10) + 1)
+
+
+def level_changes_db(mel_db: np.ndarray) -> float:
+    """How much the level of the bands of `decibel` changes over time: standard deviation in dB, bands weighted by their power.
+
+    About 0.3 for a steady tone, 5 to 11 for music.
+    """
+    power = (10 ** log_mel(mel_db) - 1).clamp(min=1e-6)  # (T, 96)
+    weights = power.mean(0)
+    return float(((10 * power.log10()).std(0, correction=0) * weights).sum() / weights.sum())
+
+
+def embeddings(y: np.ndarray) -> np.ndarray:
+    """Embeddings of a track, one a second.
+
+    The convolutions run once over the track and the pooling over patches of it, which is three times as fast as patch
+    by patch; the tags of the two ways correlate at 0.99, as only the patches' edges differ.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n,), dtype=float32], n > 0
+        Mono samples at 16 kHz. Of less than 3 s, there is one patch of what there is.
+
+    Returns
+    -------
+    np.ndarray [shape=(patches, 1756), dtype=float32]
+        `TAGS`, `PENULTIMATE` and `POOLS` are its columns.
+    """
+    return embed_decibel(decibel(y))
+
+
+@torch.inference_mode()
+def embed_decibel(mel_db: np.ndarray) -> np.ndarray:
+    """`embeddings` of what `decibel` gave."""
+    backbone = load()
+    mel = log_mel(mel_db)
+    total = len(mel)
+    length = min(PATCH_FRAMES, total)
+    made = []
+    maps, first = torch.zeros(753, 0), 0  # what patches to come need, from frame `first` on
+    for start in range(0, total, _BLOCK_FRAMES):  # bounded memory, whatever the length
+        low, end = max(0, start - _HALO_FRAMES), min(total, start + _BLOCK_FRAMES)
+        new = backbone.convolve(mel[None, low : min(total, end + _HALO_FRAMES)])[0]  # (753, some)
+        maps = torch.cat([maps, new[:, start - low : end - low]], 1)
+        count = max(0, (end - first - length) // PATCH_HOP_FRAMES + 1)
+        if count:
+            patches = maps.unfold(1, length, PATCH_HOP_FRAMES)  # (753, count, frames)
+            made.append(backbone.embed(patches.amax(2).T, patches.mean(2).T))
+            maps, first = maps[:, count * PATCH_HOP_FRAMES :].clone(), first + count * PATCH_HOP_FRAMES
+    return torch.cat(made).numpy()
+
+
+def features(y: np.ndarray) -> dict[Kind, np.ndarray]:
+    """`embeddings` as a feature of the store, in its float16."""
+    return {"musicnn": rounded(embeddings(y))}

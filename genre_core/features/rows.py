@@ -1,0 +1,29 @@
+"""Where the windows of a track lie in the rows of its features."""
+
+from __future__ import annotations
+
+from typing import Protocol, cast
+
+from genre_core.features import musicnn
+from genre_core.features.kinds import Kind
+from genre_core.features.spectrogram import FeatureSpec
+
+
+class Grid(Protocol):
+    """Where windows lie in the rows of a kind of feature."""
+
+    def frames(self, seconds: float) -> int:
+        """Rows of a window of `seconds`."""
+
+    def first_frame(self, start_seconds: float) -> int:
+        """First row of a window that starts at `start_seconds`."""
+
+
+def grid(kind: Kind, spec: FeatureSpec) -> Grid:
+    """The grid of a kind of feature."""
+    return cast(Grid, musicnn) if kind == "musicnn" else spec
+
+
+def bins(kind: Kind, spec: FeatureSpec) -> int:
+    """Values in a row of a kind of feature."""
+    return {"mel": spec.n_mels, "mfcc": spec.n_mfcc, "musicnn": musicnn.WIDTH}[kind]

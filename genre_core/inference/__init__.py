@@ -1,0 +1,1 @@
+"""Use a model: files and arrays, live audio, ONNX."""

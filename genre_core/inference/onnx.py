@@ -1,0 +1,199 @@
+"""A model as ONNX, to run without this package: samples in and probabilities out, or windows of features in and logits out."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from genre_core.errors import GenreError
+from genre_core.features import musicnn
+from genre_core.features.spectrogram import FLOOR_POWER, dct_basis, mel_filters
+from genre_core.models import frontend
+from genre_core.models.model import GenreModel, Model
+from genre_core.util.files import atomic
+
+OPSET = 17  # the first with STFT
+TOLERANCE = 1e-4  # of a probability, against torch
+
+
+class FromSamples(nn.Module):
+    """Everything from mono samples to a file's probabilities, as `Predictor` computes it.
+
+    Parameters
+    ----------
+    model : GenreModel
+    compact : bool
+        Filters in 16 bits: half a megabyte less, and up to 2e-4 of a probability.
+    """
+
+    def __init__(self, model: GenreModel, *, compact: bool) -> None:
+        super().__init__()
+        spec = frontend.heard_by(model)
+        self.backbone = musicnn.load() if model.kind == "musicnn" else nn.Identity()
+        self.model, self.spec = model, spec
+        self.network = model.network
+        self.frames = model.grid.frames(model.segment_seconds)
+        self.window: torch.Tensor
+        self.filters: torch.Tensor
+        self.dct: torch.Tensor
+        self.register_buffer("window", torch.hann_window(spec.n_fft, periodic=True))
+        self.register_buffer("filters", mel_filters(spec).T.half() if compact else mel_filters(spec).T)
+        self.register_buffer("dct", torch.from_numpy(dct_basis(spec.n_mels, spec.n_mfcc)))
+
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        """Samples (n,) at the model's rate to probabilities (genres,)."""
+        spec, model = self.spec, self.model
+        spectrum = torch.stft(
+            nn.functional.pad(samples, (spec.n_fft // 2, spec.n_fft // 2)).unsqueeze(0),
+            spec.n_fft,
+            spec.hop_length,
+            window=self.window,
+            center=False,
+            return_complex=False,
+        )  # (1, 1 + n_fft / 2, T, 2)
+        power = spectrum.square().sum(3)[0].T  # (T, 1 + n_fft / 2)
+        mel = 10 * torch.log10((power @ self.filters.float()).clamp(min=FLOOR_POWER))
+        track = self._embeddings(mel) if model.kind == "musicnn" else mel if model.kind == "mel" else mel @ self.dct
+        if model.kind != "mfcc":
+            track = track.half().float()  # the store's precision
+        length = torch._shape_as_tensor(samples)[0]
+        last = length // spec.hop_length  # from the samples: the tracer fixes the shape of what the backbone gives
+        if model.kind == "musicnn":
+            last = (last + 1 - musicnn.PATCH_FRAMES) // musicnn.PATCH_HOP_FRAMES
+        count = (((length / spec.sample_rate - model.segment_seconds) / model.hop_seconds + 1e-6).floor().long() + 1).clamp(min=1)
+        starts = torch.arange(count) * model.hop_seconds  # type: ignore[call-overload]
+        if model.kind == "musicnn":
+            first = (starts * spec.sample_rate / spec.hop_length / musicnn.PATCH_HOP_FRAMES).round().long()
+            inside = torch.arange((last + 1).clamp(max=self.frames))  # type: ignore[call-overload]  # any number of patches will do
+        else:
+            first = (starts * spec.sample_rate / spec.hop_length + 1e-5).floor().long()
+            inside = torch.arange(self.frames)
+        first = torch.minimum(first, (last + 1 - self.frames).clamp(min=0))
+        rows = torch.minimum(first.unsqueeze(1) + inside, last)  # (windows, frames)
+        logits = self.network(model.normalisation.apply(model.normalisation.of_track(track)[rows]))
+        return (logits.softmax(1).mean(0).clamp(min=1e-12).log() / model.temperature).softmax(0)
+
+    def _embeddings(self, mel: torch.Tensor) -> torch.Tensor:
+        """As `backbone.embed_decibel`, without its blocks."""
+        network = cast(musicnn.Backbone, self.backbone)
+        maps = network.convolve(torch.log10(1e4 * 10 ** (mel / 10) + 1).unsqueeze(0))  # (1, 753, T)
+        patch, hop = musicnn.PATCH_FRAMES, musicnn.PATCH_HOP_FRAMES
+        pools = (nn.functional.max_pool1d(maps, patch, hop)[0].T, nn.functional.avg_pool1d(maps, patch, hop)[0].T)  # (patches, 753) each
+        return network.embed(*pools)
+
+
+def exportable(model: Model) -> GenreModel:
+    """The model, if it can be exported.
+
+    Raises
+    ------
+    GenreError
+        It is an ensemble.
+    """
+    if not isinstance(model, GenreModel):
+        raise GenreError("an ensemble cannot be exported; the mean of what its members say is nearly the same: export them")
+    return model
+
+
+def export(model: GenreModel, path: str | Path, *, features: bool = True, int8: bool = False) -> dict[str, Any]:
+    """Write an ``.onnx`` file; its metadata hold genres, rate and all else that its use needs, as JSON under ``genre_core``.
+
+    Parameters
+    ----------
+    model : GenreModel
+    path : str or Path
+    features : bool
+        Included: ``samples`` (n,), float32, to ``probabilities`` (genres,). Else ``windows`` (B, T, n_bins), normalised, to ``logits``.
+    int8 : bool
+        Weights of convolutions and linear layers in 8 bits, mel filters in 16.
+
+    Returns
+    -------
+    dict
+        The metadata.
+
+    Raises
+    ------
+    GenreError
+        The packages of the extra `export` are missing.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise GenreError(f"package {error.name} is missing: pip install '.[export]'") from None
+    spec = frontend.heard_by(model)
+    network = model.network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    described = {
+        **{key: value for key, value in model.description().items() if key != "format"},
+        "sample_rate": spec.sample_rate,
+        "input": "samples, float32, mono"
+        if features
+        else "windows, normalised by features.range_db and normalise, then mean and deviation",
+    }
+    if not features:
+        described |= {name: getattr(model.normalisation, name).tolist() for name in ("mean", "deviation")}
+    example: torch.Tensor
+    if features:
+        module: nn.Module = FromSamples(model, compact=int8).eval()
+        example = torch.randn(round((model.segment_seconds + 2 * model.hop_seconds) * spec.sample_rate))
+        names, axes = (["samples"], ["probabilities"]), {"samples": {0: "n"}}
+    else:
+        module = network
+        example = torch.randn(2, model.grid.frames(model.segment_seconds), len(model.normalisation.mean))
+        names, axes = (["windows"], ["logits"]), {"windows": {0: "windows"}, "logits": {0: "windows"}}
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of the tracer, about shapes that are fixed on purpose
+        raw = Path(folder) / "raw.onnx"
+        _trace(
+            model.type,
+            module,
+            (example,),
+            str(raw),
+            input_names=names[0],
+            output_names=names[1],
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,  # the newer exporter's shapes are fixed by the example's length
+            do_constant_folding=False,  # it would write the filters back in 32 bits
+        )
+        graph = onnx.load(str(raw))
+        if int8:
+            _to_int8(graph)
+        entry = graph.metadata_props.add()
+        entry.key, entry.value = "genre_core", json.dumps(described, sort_keys=True)
+        with atomic(path) as part:
+            part.write_bytes(graph.SerializeToString(deterministic=True))
+    return described
+
+
+def _trace(kind: str, *arguments: Any, **options: Any) -> None:
+    try:
+        torch.onnx.export(*arguments, **options)
+    except (RuntimeError, torch.onnx.OnnxExporterError) as error:
+        raise GenreError(f"{kind}: ONNX knows no equal of one of its layers ({' '.join(str(error).split())[:120]} ...)") from None
+
+
+def _to_int8(graph: Any) -> None:
+    """Keep the weights of convolutions and linear layers in 8 bits, with a scale for each output; arithmetic stays float."""
+    from onnx import helper, numpy_helper
+
+    weights = {node.input[1]: node.op_type for node in graph.graph.node if node.op_type in ("Conv", "Gemm")}
+    for tensor in list(graph.graph.initializer):
+        if tensor.name not in weights:
+            continue
+        value = numpy_helper.to_array(tensor)  # (outputs, ...): the exporter writes Gemm with transB
+        scale = np.maximum(np.abs(value).reshape(len(value), -1).max(1), 1e-12) / 127
+        rounded = np.round(value / scale.reshape(-1, *[1] * (value.ndim - 1))).astype(np.int8)
+        name = tensor.name
+        graph.graph.initializer.remove(tensor)
+        graph.graph.initializer.extend(
+            [numpy_helper.from_array(rounded, f"{name}.int8"), numpy_helper.from_array(scale.astype(np.float32), f"{name}.scale")]
+        )
+        graph.graph.node.insert(0, helper.make_node("DequantizeLinear", [f"{name}.int8", f"{name}.scale"], [name], axis=0))

@@ -1,0 +1,42 @@
+"""Multinomial logistic regression on MFCC statistics, by scikit-learn; kept as plain arrays."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from genre_core.config import Section
+from genre_core.networks import ClosedForm
+from genre_core.networks._layers import mfcc_statistics
+
+FEATURE = "mfcc"
+
+
+class Hyperparameters(Section):
+    """Section ``model.logistic``."""
+
+    c: float = Field(gt=0, le=1e6)
+
+
+class Network(ClosedForm):
+    """See the module."""
+
+    def __init__(self, hyperparameters: Hyperparameters, n_bins: int, n_genres: int) -> None:
+        super().__init__(n_bins)
+        self.c = hyperparameters.c
+        self.linear = nn.Linear(4 * n_bins, n_genres)
+
+    def fit(self, statistics: torch.Tensor, genres: torch.Tensor, seed: int) -> None:
+        from sklearn.linear_model import LogisticRegression
+
+        fitted = LogisticRegression(C=self.c, max_iter=2000, random_state=seed).fit(statistics.numpy(), genres.numpy())
+        if len(fitted.coef_) == 1:  # two genres: one row, the second genre's
+            coefficients, intercept = torch.tensor(fitted.coef_ / 2), torch.tensor(fitted.intercept_ / 2)
+            coefficients, intercept = torch.cat([-coefficients, coefficients]), torch.cat([-intercept, intercept])
+        else:
+            coefficients, intercept = torch.tensor(fitted.coef_), torch.tensor(fitted.intercept_)
+        self.linear.weight.data, self.linear.bias.data = coefficients.float(), intercept.float()
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        return self.linear(self.scale(mfcc_statistics(windows)))

@@ -1,0 +1,52 @@
+"""Write the findings of an audit: tables, and a page in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from genre_core.corpus.audit import Audit, AuditedTrack, Copies
+from genre_core.util.files import atomic, write_csv, write_json
+
+
+def write(found: Audit, out: str | Path, *, title: str, picture: str) -> None:
+    """Write tracks.csv, pairs.csv, metrics.json and report.md, which shows the file `picture`, to the folder `out`."""
+    out = Path(out)
+    write_csv(out / "tracks.csv", [f.name for f in fields(AuditedTrack)], map(asdict, found.tracks))
+    write_csv(out / "pairs.csv", [f.name for f in fields(Copies)], map(asdict, found.pairs))
+    write_json(out / "metrics.json", found.summary())
+    with atomic(out / "report.md") as part:
+        part.write_text(report(found, title, picture), encoding="utf-8")
+
+
+def report(found: Audit, title: str, picture: str) -> str:
+    """Write the findings as Markdown."""
+    said = found.summary()
+    lines = [
+        f"# Audit of {title}",
+        "",
+        f"{said['tracks']} files, {said['hours']:.2f} hours, {said['artists_unknown']} of unknown artist.",
+        "",
+    ]
+    lines += [f"![Genres, lengths, levels and bandwidths]({picture})", "", "## The same recording twice", ""]
+    if found.not_looked_at:
+        lines += [f"{found.not_looked_at} tracks are features made elsewhere: nothing was looked for in them, here and below.", ""]
+    lines += _table(("a", "b", "score", "offset_s", "kind"), [asdict(p) for p in found.pairs], "No pair was found.")
+    lines += ["", "## Across the data set's own split", ""]
+    crossing = [f"- artist {artist}" for artist in found.crossing_artists]
+    crossing += [f"- one recording: {p.a} and {p.b}" for p in found.crossing_pairs]
+    lines += crossing or [
+        "Nothing crosses" + (", as the data set has no split of its own." if not any(t.split for t in found.tracks) else ".")
+    ]
+    lines += ["", "## Files", ""]
+    lines += _table(("file", "problems"), [asdict(t) for t in found.tracks if t.problems], "No file has a problem.")
+    return "\n".join([*lines, ""])
+
+
+def _table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], none: str) -> list[str]:
+    if not rows:
+        return [none]
+    head = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    return head + ["| " + " | ".join(str(row[c]).replace("|", "\\|") for c in columns) + " |" for row in rows]

@@ -1,0 +1,189 @@
+"""The training loop: seeded batches, early stop, checkpoint and resume."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from genre_core import networks
+from genre_core.config import Augment, Train
+from genre_core.errors import GenreError
+from genre_core.evaluation.calibration import fit_temperature, pooled
+from genre_core.evaluation.scoring import scores_of
+from genre_core.models.model import GenreModel
+from genre_core.training import augment as training_augment
+from genre_core.training.checkpoint import TrainingState
+from genre_core.training.device import Hardware, hardware, keep_freed_memory
+from genre_core.training.sampler import Sampler, TrainingTrack, ValidTrack
+from genre_core.util.files import write_csv
+
+HISTORY = ("epoch", "lr", "train_loss", "valid_loss", "valid_accuracy", "valid_macro_f1")
+
+
+def fit(
+    model: GenreModel,
+    train: Sequence[TrainingTrack],
+    valid: Sequence[ValidTrack],
+    *,
+    params: Train,
+    augment: Augment,
+    seed: int,
+    history: str | Path,
+    checkpoint: str | Path,
+    crops: bool,
+    masks: bool,
+) -> dict[str, Any]:
+    """Train `model.network`, keep the best weights, and fit the temperature on the validation tracks.
+
+    The best epoch is the one with the highest macro-F1 of validation tracks, then the lowest loss; with ``train.keep: last`` it is
+    the last one, whose averaged weights vary less than what a few validation tracks choose. Each epoch's random
+    numbers come from (seed, epoch) alone, so a run resumed from a checkpoint gives the same bytes as an unbroken one.
+
+    Parameters
+    ----------
+    model : GenreModel
+        With a new network.
+    train, valid : sequences of TrainingTrack and ValidTrack
+    params : Train
+    augment : Augment
+    seed : int
+    history : str or Path
+        CSV, written anew each epoch.
+    checkpoint : str or Path
+        Written each epoch; one that is there is resumed. The caller keys its name by parameters and inputs, and removes it.
+    crops : bool
+        Random crops instead of the grid of windows.
+    masks : bool
+        Time and frequency masks (they mean nothing on MFCC).
+
+    Returns
+    -------
+    dict
+        epochs, best_epoch, hardware, resumed_from (epoch or None), and the best epoch's row of the history.
+
+    Raises
+    ------
+    GenreError
+        The loss is no number: the learning rate is too high.
+    """
+    keep_freed_memory()
+    torch.set_num_threads(params.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    where = hardware(params.device, params.precision)
+    frames = model.grid.frames(model.segment_seconds)
+    if frames < model.network.min_frames:
+        raise GenreError(
+            f"segment.seconds {model.segment_seconds:g} is {frames} frames: model.type {model.type} needs {model.network.min_frames}"
+        )
+    sampler = Sampler(train, frames, model.grid.first_frame, crops, model.normalisation.of_track)
+    if model.network.closed_form:
+        return _solve(model, sampler, valid, seed, Path(history))
+    network = networks.channels_last(model.network.to(where.device))
+    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(params.weight_averaging), use_buffers=True)
+    per_epoch = params.windows_per_epoch or sampler.segments
+    steps = max(1, per_epoch // params.batch_size)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=params.lr, weight_decay=params.weight_decay)
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    if params.schedule == "onecycle":
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, params.lr, total_steps=params.epochs * steps + 1)
+    else:
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, params.epochs * steps)
+    state = TrainingState(network, averaged, optimiser, schedule)
+    state.resume(Path(checkpoint))
+    resumed_from = state.epoch or None
+    criterion = nn.CrossEntropyLoss(label_smoothing=params.label_smoothing)
+
+    with tqdm(total=params.epochs, initial=state.epoch, desc="train", unit="epoch", disable=None) as bar:
+        while state.epoch < params.epochs and (params.keep == "last" or state.epoch - state.best_epoch < params.patience):
+            epoch = state.epoch + 1
+            torch.manual_seed(seed * 100_003 + epoch)  # dropout
+            generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
+            tracks, rows = sampler.draw(steps * params.batch_size, generator)
+            network.train()
+            network.thaw(state.epoch / params.epochs)
+            total = 0.0
+            for some in torch.arange(len(rows)).split(params.batch_size):
+                x = model.normalisation.apply(sampler.windows(rows[some]).to(where.device))  # (B, T, bins)
+                targets = nn.functional.one_hot(sampler.genres[tracks[some]], len(model.genres)).float().to(where.device)
+                x, targets = training_augment.mixup(x, targets, augment.batches.mixup_alpha, generator)
+                if masks:
+                    x = training_augment.mask(x, generator, batches=augment.batches)
+                with torch.autocast(where.device.type, torch.bfloat16, enabled=where.bf16):
+                    loss = criterion(network(x), targets) + network.penalty()
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+                optimiser.step()
+                schedule.step()
+                averaged.update_parameters(network)
+                total += loss.item()
+            if not math.isfinite(total):
+                raise GenreError(f"train.lr: {params.lr:g} made the loss {total} in epoch {epoch}; lower it")
+            judged = averaged.module if params.weight_averaging else network
+            row: dict[str, float] = {
+                "epoch": epoch,
+                "lr": float(schedule.get_last_lr()[0]),
+                "train_loss": total / steps,
+                **_validate(model, judged, valid, where),
+            }
+            state.finish(epoch, row, judged, always=params.keep == "last")
+            write_csv(history, HISTORY, [{k: _rounded(v) for k, v in r.items()} for r in state.rows])
+            state.save(Path(checkpoint))
+            bar.set_postfix(loss=f"{row['train_loss']:.3f}", valid_f1=f"{row['valid_macro_f1']:.3f}", best=f"{state.best_score[0]:.3f}")
+            bar.update()
+
+    network.load_state_dict(state.best)
+    model.network = network.cpu()
+    model.temperature = fit_temperature([model.logits(t.features, t.starts_seconds) for t in valid], [t.genre for t in valid])
+    best = state.rows[state.best_epoch - 1]
+    return {
+        "epochs": state.epoch,
+        "best_epoch": state.best_epoch,
+        "hardware": where.name,
+        "resumed_from": resumed_from,
+        **{k: _rounded(best[k]) for k in HISTORY[2:]},
+    }
+
+
+def _solve(model: GenreModel, sampler: Sampler, valid: Sequence[ValidTrack], seed: int, history: Path) -> dict[str, Any]:
+    """Fit a network that is no matter of epochs to the windows of the original tracks' grid."""
+    rows, tracks = [], []
+    for track, grid in enumerate(sampler.grids):
+        version = sampler.first_version[track]
+        rows.append(sampler.begin[version] + torch.minimum(grid, sampler.length[version] - sampler.frames))
+        tracks += [track] * len(grid)
+    of = torch.tensor(tracks)
+    x = model.normalisation.apply(sampler.windows(torch.cat(rows)))
+    model.network.eval()
+    with torch.no_grad():
+        model.network.solve(x, sampler.genres[of], seed)
+    cpu = Hardware(torch.device("cpu"), False)
+    with torch.inference_mode():
+        loss = nn.functional.cross_entropy(torch.cat([model.network(some) for some in x.split(256)]), sampler.genres[of])
+    row = {"epoch": 1, "lr": 0.0, "train_loss": loss.item(), **_validate(model, model.network, valid, cpu)}
+    write_csv(history, HISTORY, [{k: _rounded(v) for k, v in row.items()}])
+    model.temperature = fit_temperature([model.logits(t.features, t.starts_seconds) for t in valid], [t.genre for t in valid])
+    return {"epochs": 1, "best_epoch": 1, "hardware": cpu.name, "resumed_from": None, **{k: _rounded(row[k]) for k in HISTORY[2:]}}
+
+
+def _validate(model: GenreModel, network: Any, valid: Sequence[ValidTrack], where: Hardware) -> dict[str, float]:
+    """Loss, accuracy and macro-F1 of tracks, uncalibrated."""
+    trained, model.network = model.network, network
+    try:
+        with torch.autocast(where.device.type, torch.bfloat16, enabled=where.bf16):
+            tracks = np.array([pooled(model.logits(t.features, t.starts_seconds), 1.0).numpy() for t in valid])  # (tracks, genres)
+    finally:
+        model.network = trained
+    return scores_of(tracks, [t.genre for t in valid])
+
+
+def _rounded(value: float) -> float:
+    return value if isinstance(value, int) else float(f"{value:.6g}")

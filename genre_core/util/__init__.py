@@ -1,0 +1,1 @@
+"""Files, processes, downloads, archives and git: nothing about music."""

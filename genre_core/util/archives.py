@@ -1,0 +1,221 @@
+"""Unpack chosen files of a tar or zip archive, trusting nothing that the archive says."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO, NoReturn, cast
+
+from genre_core.errors import GenreError
+from genre_core.util.files import atomic, plain_file
+
+_BLOCK_BYTES = 1 << 20
+MAX_MEMBERS = 50_000
+_MAX_CONTENTS_BYTES = 32_000_000
+_MAX_XZ_BYTES = 256_000_000
+_BROKEN = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(EOFError, OSError, NotImplementedError, RuntimeError, ValueError),
+)
+
+
+class ArchiveError(GenreError):
+    """An archive that is broken or not to be trusted."""
+
+
+def unpack(
+    archive: str | Path,
+    place: Callable[[PurePosixPath], str | None],
+    out: str | Path,
+    *,
+    max_file_bytes: int = 100_000_000,
+    max_total_bytes: int = 8_000_000_000,
+) -> dict[str, str]:
+    """Copy the members that `place` names to `out`.
+
+    Nothing is written where a member's own name says: `place` gives the target. An archive with a name that is absolute or
+    climbs, a link or device that `place` names, or two members for one target, is refused.
+
+    Parameters
+    ----------
+    archive : str or Path
+        ``.tar``, ``.tar.gz`` (or another compression) or ``.zip``.
+    place : callable
+        From a member's name to a path below `out`, or None to leave it.
+    out : str or Path
+    max_file_bytes, max_total_bytes : int > 0
+        Of what comes out, measured while it does.
+
+    Returns
+    -------
+    dict
+        Target to member's name.
+
+    Raises
+    ------
+    ArchiveError
+        The archive is broken, hostile or too large.
+    """
+    archive, out = Path(archive), Path(out)
+    done: dict[str, str] = {}
+    seen: dict[str, str] = {}
+    total = 0
+    try:
+        for number, (name, kind, open_member) in enumerate(_members(archive, max_total_bytes)):
+            if number >= MAX_MEMBERS:
+                raise ArchiveError(f"{archive}: more than {MAX_MEMBERS:,} members")
+            path = PurePosixPath(name.replace("\\", "/"))
+            if path.is_absolute() or ".." in path.parts or (path.parts[:1] and path.parts[0].endswith(":")) or "\0" in name:
+                raise ArchiveError(f"{archive}: member {name!r} would leave its folder; this archive is not to be trusted")
+            target = None if kind == "folder" else place(path)
+            if target is None:
+                continue
+            if kind != "file":
+                raise ArchiveError(f"{archive}: member {name!r} is no plain file (a link or device); this archive is not to be trusted")
+            if (other := seen.setdefault(target.casefold(), name)) != name or target in done:
+                raise ArchiveError(f"{archive}: members {other!r} and {name!r} are both {target}; keep one")
+            with open_member() as source, atomic(out / target) as part, part.open("wb") as file:
+                written = 0
+                while block := source.read(_BLOCK_BYTES):
+                    written += len(block)
+                    total += len(block)
+                    if written > max_file_bytes or total > max_total_bytes:
+                        raise ArchiveError(
+                            f"{archive}: member {name!r} unpacks to more than is allowed "
+                            f"({max_file_bytes:,} bytes a file, {max_total_bytes:,} in all)"
+                        )
+                    file.write(block)
+            done[target] = name
+    except _BROKEN as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise  # our own disk, not the archive
+        raise ArchiveError(f"{archive}: broken or not readable as tar or zip ({' '.join(str(error).split())}); fetch it anew") from None
+    return done
+
+
+def _members(archive: Path, max_total_bytes: int) -> Iterator[tuple[str, str, Callable[[], IO[bytes]]]]:
+    """Name, kind (file, folder or other) and how to open it, of each member."""
+    plain_file(archive, max_bytes=2**40)
+    if zipfile.is_zipfile(archive):
+        check_zip(archive)
+        with zipfile.ZipFile(archive) as opened:
+            for member in opened.infolist():
+                mode = member.external_attr >> 28  # of a Unix mode: 8 a file, 0 not said, 10 a link
+                kind = "folder" if member.is_dir() else "file" if mode in (0, 8) else "other"
+                yield member.filename, kind, lambda member=member: opened.open(member)  # type: ignore[misc]
+        return
+    with archive.open("rb") as file, _decompressed(file) as inner:
+        stream = cast(IO[bytes], _Counted(inner, archive, max_total_bytes + MAX_MEMBERS * 2048))
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Limited) as tar:
+            for entry in tar:
+                kind = "folder" if entry.isdir() else "file" if entry.isreg() else "other"
+                yield entry.name, kind, lambda entry=entry: tar.extractfile(entry)  # type: ignore[misc]
+        while stream.read(_BLOCK_BYTES):  # to the checksum at the end, which tarfile never reads
+            pass
+
+
+class _Counted:
+    """A stream that ends in an error beyond a number of bytes: what is skipped, or stands after the end, is decompressed too."""
+
+    def __init__(self, stream: IO[bytes], archive: Path, most: int) -> None:
+        self.stream, self.archive, self.left, self.most = stream, archive, most, most
+
+    def read(self, size: int = -1) -> bytes:
+        block = self.stream.read(min(size, _BLOCK_BYTES) if size >= 0 else _BLOCK_BYTES)
+        self.left -= len(block)
+        if self.left < 0:
+            raise ArchiveError(f"{self.archive}: unpacks to more than {self.most:,} bytes, what is not used included; not to be trusted")
+        return block
+
+
+def _decompressed(file: IO[bytes]) -> IO[bytes]:
+    """A compressed tar's content, as a stream."""
+    start = file.read(6)
+    file.seek(0)
+    if start.startswith(b"\x1f\x8b"):
+        return cast(IO[bytes], gzip.GzipFile(fileobj=file))
+    if start.startswith(b"BZh"):
+        return bz2.BZ2File(file)
+    return cast(IO[bytes], _Xz(file)) if start == b"\xfd7zXZ\x00" else file
+
+
+class _Xz:
+    """Decompress xz within a bound on memory, which `lzma.LZMAFile` does not have."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.decompressor = self._new()
+
+    @staticmethod
+    def _new() -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(memlimit=_MAX_XZ_BYTES)
+
+    def read(self, size: int) -> bytes:
+        while True:
+            data = b""
+            if self.decompressor.eof:
+                data = self.decompressor.unused_data or self.file.read(_BLOCK_BYTES)
+                if not data:
+                    return b""
+                self.decompressor = self._new()
+            elif self.decompressor.needs_input:
+                data = self.file.read(_BLOCK_BYTES)
+                if not data:
+                    raise EOFError("it ends too early")
+            if out := self.decompressor.decompress(data, size):
+                return out
+
+    def __enter__(self) -> _Xz:
+        return self
+
+    def __exit__(self, *rest: object) -> None:
+        pass
+
+
+def check_zip(path: Path) -> None:
+    """Refuse a ZIP file whose table of contents alone would fill the memory, before `zipfile` reads it.
+
+    Raises
+    ------
+    ArchiveError
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 66_000))  # the record at the end, behind a comment of up to 65,535 bytes
+        tail = file.read()
+    at = tail.rfind(b"PK\5\6")
+    if at >= 0 and len(tail) >= at + 20:
+        entries, length = struct.unpack("<HI", tail[at + 10 : at + 16])
+        wide = tail.rfind(b"PK\6\6", 0, at)
+        if (entries == 0xFFFF or length == 0xFFFFFFFF) and wide >= 0 and len(tail) >= wide + 48:
+            entries, length = struct.unpack("<QQ", tail[wide + 32 : wide + 48])
+        if entries > MAX_MEMBERS or length > _MAX_CONTENTS_BYTES:
+            raise ArchiveError(f"{path}: more than {MAX_MEMBERS:,} members, or a table of contents of {length:,} bytes")
+
+
+class _Limited(tarfile.TarInfo):
+    """A header that claims a longer name than any has is refused before it is read into memory."""
+
+    def _proc_gnulong(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        self._refuse_long()
+        return super()._proc_gnulong(tar)  # type: ignore[misc]
+
+    def _proc_pax(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        self._refuse_long()
+        return super()._proc_pax(tar)  # type: ignore[misc]
+
+    def _refuse_sparse(self, *rest: object) -> NoReturn:
+        raise tarfile.TarError("a sparse file, of which a few bytes stand for gigabytes")
+
+    _proc_sparse = _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _refuse_sparse
+
+    def _refuse_long(self) -> None:
+        if self.size > _BLOCK_BYTES:
+            raise tarfile.TarError(f"a name of {self.size:,} bytes")

@@ -1,0 +1,17 @@
+"""What tests of audio share."""
+
+import av
+import numpy as np
+
+
+def encode(path, y, sample_rate, codec, layout="mono", metadata=None):
+    """Write with PyAV: the formats that libsndfile does not read."""
+    with av.open(str(path), "w") as container:
+        container.metadata.update(metadata or {})
+        stream = container.add_stream(codec, rate=sample_rate, layout=layout)
+        frame = av.AudioFrame.from_ndarray(np.atleast_2d(y).astype(np.float32), format="fltp", layout=layout)
+        frame.sample_rate = sample_rate
+        resampler = av.AudioResampler(format=stream.format, layout=layout, rate=sample_rate, frame_size=stream.frame_size)
+        for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))

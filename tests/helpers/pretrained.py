@@ -1,0 +1,3 @@
+"""What tests of pretrained share."""
+
+RATE = 16000

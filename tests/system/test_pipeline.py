@@ -1,0 +1,164 @@
+"""Real `dvc repro` and `dvc exp run` on the small demo, in repositories of their own."""
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+from helpers.pipeline import STAGES, metrics, ran
+from helpers.project import copy_project, run, set_params
+
+from genre_core.util.files import read_csv
+
+STAGES += ["fetch_external", "validate_external"]
+
+
+def test_a_run_leaves_what_the_readme_promises(project):
+    for path in (
+        "data/raw/catalogue.csv",
+        "data/index/rejected.csv",
+        "data/features/original.h5",
+        "data/features/augmented.h5",
+        "data/model/model.safetensors",
+        "metrics/train/history.csv",
+        "metrics/explore/augmentation.png",
+        "metrics/test/predictions.csv",
+        "metrics/test/report.png",
+        "metrics/external/metrics.json",
+        "metrics/audit/report.md",
+        "metrics/explore/spectrograms.png",
+        "metrics/interventions/interventions.csv",
+    ):
+        assert (project / path).stat().st_size > 0
+    test = metrics(project, "test")
+    assert (test["data_set"], test["protocol"], test["leaky"], test["tracks"]) == ("demo (synthetic)", "artist", False, 10)
+    assert 0 <= test["track"]["accuracy_low"] <= test["track"]["accuracy"] <= test["track"]["accuracy_high"] <= 1
+    assert set(test["genres"]) == {"blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"}
+    external = metrics(project, "external")
+    assert (external["clips"], external["accuracy"], external["accuracy_drop_from_test"]) == (0, None, None)
+    assert external["clips_skipped"] >= 4
+    assert not list((project / ".checkpoints").glob("*"))
+
+
+def test_a_second_run_does_nothing(own):
+    done = run("dvc", "repro", cwd=own)
+    assert ran(done) == []
+    assert "up to date" in done.stdout
+
+
+def test_two_clean_runs_with_1_and_2_workers_have_the_same_lock(project, tmp_path):
+    other = copy_project(tmp_path / "other")
+    set_params(other, workers=2)
+    run("dvc", "repro", cwd=other)
+    assert (other / "dvc.lock").read_text() == (project / "dvc.lock").read_text()
+
+
+def test_another_network_re_runs_training_and_later(own):
+    done = run("dvc", "exp", "run", "-S", "model.type=fnn", cwd=own)
+    assert set(ran(done)) == {"embed", "train", "evaluate", "interventions", "validate_external"}
+    assert metrics(own, "test")["model"]["type"] == "fnn"
+    shown = run("dvc", "exp", "show", "--csv", cwd=own).stdout
+    assert "model.type" in shown.splitlines()[0]
+    assert "accuracy" in run("dvc", "metrics", "diff", cwd=own).stdout
+    assert "model.type" in run("dvc", "params", "diff", cwd=own).stdout
+    run("dvc", "plots", "diff", "HEAD", cwd=own)
+
+
+def test_params_of_the_network_that_is_not_chosen_do_not_count(own):
+    set_params(own, model__fnn__hidden_1=7)
+    assert ran(run("dvc", "repro", "--dry", cwd=own)) == []
+
+
+def test_another_split_extracts_nothing_anew(own):
+    set_params(own, segment__protocol="track")
+    again = {"segment", "explore", "augment", "train", "evaluate", "interventions", "validate_external"}
+    assert set(ran(run("dvc", "repro", cwd=own))) == again
+
+
+def test_the_leaky_protocol_says_so_in_every_metric(own):
+    set_params(own, segment__protocol="segment")
+    done = run("dvc", "repro", cwd=own)
+    assert "LEAKY" in done.stdout
+    assert metrics(own, "train")["leaky"]
+    assert metrics(own, "test")["leaky"]
+    assert metrics(own, "external")["trained_on"]["leaky"]
+    assert "LEAKY" in run("genre", "predict", "--model", "data/model/model.safetensors", "data/raw/pop", cwd=own).stdout
+
+
+def test_masks_are_no_parameter_of_the_copies(own):
+    set_params(own, augment__batches__mixup_alpha=0.5)
+    planned = run("dvc", "repro", "--dry", cwd=own)
+    assert ran(planned)[0] == "train"
+
+
+@pytest.mark.parametrize("where", ["data/my_music", "outside"])
+def test_your_own_music_end_to_end_and_changes_are_noticed(tmp_path, write_tone, where):
+    target = copy_project(tmp_path / "p")
+    root = target / "data/my_music" if where == "data/my_music" else tmp_path / "outside"
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        for genre, hz, suffix in (("low", 200, "wav"), ("high", 3000, "mp3")):
+            write_tone(
+                root / genre / f"{number}.{suffix}", hz=hz * rng.uniform(0.9, 1.1), seconds=4 + number, sample_rate=44100, channels=2
+            )
+    (root / "low/broken.wav").write_text("no audio")
+    path = "data/my_music" if where == "data/my_music" else "../outside"
+    set_params(target, dataset__name="folder", dataset__folder__path=path, train__epochs=3, features__normalise="dataset")
+    done = run("dvc", "repro", cwd=target)
+    assert sorted(ran(done)) == sorted(STAGES)
+    assert "1 rejected (see data/index/rejected.csv)" in done.stdout
+    test = metrics(target, "test")
+    assert (test["data_set"], test["tracks"], set(test["genres"])) == ("folder", 4, {"low", "high"})
+    assert (root / "low/0.wav").stat().st_mode & 0o200  # DVC left the source writable
+    assert ran(run("dvc", "repro", cwd=target)) == []
+
+    write_tone(root / "low/added.wav", hz=210, seconds=5)
+    assert ran(run("dvc", "repro", "segment", cwd=target)) == ["download", "audit", "segment"]
+    assert "low/added.wav" in (target / "data/index/tracks.csv").read_text()
+    write_tone(root / "low/added.wav", hz=215, seconds=6)
+    assert ran(run("dvc", "repro", "segment", cwd=target)) == ["download", "audit", "segment"]
+    (root / "low/added.wav").unlink()
+    run("dvc", "repro", "segment", cwd=target)  # as before: from the run-cache
+    assert "low/added.wav" not in (target / "data/index/tracks.csv").read_text()
+
+
+def test_a_wrong_parameter_stops_the_run_with_one_line(own):
+    done = run("dvc", "exp", "run", "-S", "train.lr=-1", cwd=own, check=False)
+    assert done.returncode != 0
+    assert "error: params.yaml: train.lr: -1 is not allowed: should be greater than 0" in (done.stdout + done.stderr).replace(
+        "Input", "input"
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_dvc_rewrites_params_without_losing_a_comment(own):
+    from helpers.closure import ROOT
+
+    shutil.copy(ROOT / "params.yaml", own / "params.yaml")
+    before = (own / "params.yaml").read_text()
+    run("dvc", "exp", "run", "--single-item", "-S", "train.lr=1e-5", "fetch_external", cwd=own)
+    after = (own / "params.yaml").read_text()
+    assert [line.split("#", 1)[1] for line in after.splitlines() if "#" in line] == [
+        line.split("#", 1)[1] for line in before.splitlines() if "#" in line
+    ]
+    assert yaml.safe_load(after)["train"]["lr"] == "1e-05"  # a string: `config` makes it a number
+
+
+def test_the_map_of_the_tracks_says_their_artists_and_needs_no_other_file(project):
+    page = (project / "metrics/explore/report.html").read_text()
+    rows = read_csv(project / "metrics/explore/map.csv")
+    assert len(rows) == 30
+    assert page.count("<title>") == 1 + len(rows)
+    for row in rows:
+        assert f"{row['track']}: {row['genre']}, {row['artist']} ({row['split']})" in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    mean = {axis: sum(float(row[axis]) for row in rows) / len(rows) for axis in "xy"}
+    assert mean == pytest.approx({"x": 0, "y": 0}, abs=1e-3)  # principal components
+
+
+def test_interventions_begin_with_the_score_of_the_test(project):
+    found = metrics(project, "interventions")
+    assert found["tracks"] == metrics(project, "test")["tracks"]
+    assert found["interventions"]["none"]["accuracy"] == pytest.approx(metrics(project, "test")["track"]["accuracy"], abs=1e-4)
+    assert len(found["interventions"]) == 9

@@ -1,0 +1,100 @@
+"""The files that DVC and people read agree with the code."""
+
+import hashlib
+import json
+import re
+
+import yaml
+from helpers.closure import ROOT, import_closure
+from helpers.pipeline_files import PIPELINE
+
+from genre_core.config import architectures
+
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+def leaves(tree, prefix=""):
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def test_the_closure_follows_imports_within_functions_and_from_packages():
+    closure = import_closure("stages.augment")
+    assert {
+        "stages/__init__.py",
+        "stages/augment.py",
+        "genre_core/__init__.py",
+        "genre_core/features/versions.py",
+        "genre_core/audio/io.py",
+    } <= closure
+    assert "genre_core/training/loop.py" not in closure
+    assert "genre_core/reports/figures.py" in import_closure("genre_core.apps.cli.explain")  # imported within a function
+
+
+def test_each_stage_is_one_script():
+    assert {name: f"python -m stages.{name}" for name in PIPELINE["stages"]} == {k: v["cmd"] for k, v in PIPELINE["stages"].items()}
+    for name in PIPELINE["stages"]:
+        assert (ROOT / f"stages/{name}.py").is_file()
+
+
+def test_every_parameter_belongs_to_a_stage():
+    used = {p for stage in PIPELINE["stages"].values() for p in stage["params"]}
+    expand = {
+        "dataset.${dataset.name}": ["dataset.demo", "dataset.gtzan", "dataset.folder", "dataset.features"],
+        "model.${model.type}": [f"model.{name}" for name in architectures()],
+    }
+    used |= {p for key, values in expand.items() if key in used for p in values}
+    unused = [key for key, _ in leaves(PARAMS) if not any(key == p or key.startswith(p + ".") for p in used)]
+    assert unused == ["workers"]  # results do not depend on it
+
+
+def test_params_hold_no_lists_and_only_true_and_false():
+    assert [key for key, value in leaves(PARAMS) if isinstance(value, list)] == []
+    assert not re.search(r":\s*(yes|no|on|off)\b", re.sub(r"#.*", "", (ROOT / "params.yaml").read_text()), re.IGNORECASE)
+
+
+def test_no_out_is_persistent_and_metrics_are_in_git():
+    for stage in PIPELINE["stages"].values():
+        for out in [*stage.get("outs", []), *stage.get("metrics", [])]:
+            path, options = (out, {}) if isinstance(out, str) else next(iter(out.items()))
+            assert "persist" not in options
+            assert path.startswith("metrics/") == (options.get("cache") is False)
+
+
+def test_lock_and_metrics_are_those_of_the_committed_params():
+    lock = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
+    assert set(lock) == set(PIPELINE["stages"])
+    values = dict(leaves(PARAMS))
+    for name, stage in lock.items():
+        for key, value in leaves(stage["params"]["params.yaml"]):
+            assert values[key] == value, f"{name}: {key}: run `dvc repro` and commit"
+        for entry in [*stage["deps"], *stage.get("outs", [])]:
+            path = ROOT / entry["path"]
+            if entry["path"].endswith(".py") or (entry["path"].startswith("metrics/") and path.is_file()):
+                assert hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == entry["md5"], (
+                    f"{path}: run `dvc repro` and commit"
+                )
+
+
+def test_the_committed_scores_say_what_they_are():
+    metrics = json.loads((ROOT / "metrics/test/metrics.json").read_text())
+    assert metrics["data_set"] == "demo (synthetic)"
+    assert not metrics["leaky"]
+    assert metrics["model"]["type"] == "cnn"
+    assert metrics["model"]["bytes"] <= 2_000_000
+    assert metrics["track"]["accuracy"] > 0.6
+
+
+def test_the_readme_shows_the_committed_scores():
+    track = json.loads((ROOT / "metrics/test/metrics.json").read_text())["track"]
+    readme = (ROOT / "README.md").read_text()
+    for name, words in (("accuracy", "accuracy "), ("macro_f1", "macro-F1 ")):
+        assert f"{words} {track[name]:.3f} [{track[f'{name}_low']:.3f}, {track[f'{name}_high']:.3f}]" in readme
+
+
+def test_the_readme_draws_the_graph_of_dvc_yaml():
+    readme = (ROOT / "README.md").read_text()
+    assert set(re.findall(r'node\d+\["(\w+)"\]', readme)) == set(PIPELINE["stages"])
