@@ -3,8 +3,11 @@
 import multiprocessing
 import sys
 
-# A stage's imports take seconds: signals are heard before them. Whoever imports a stage, as tests do, keeps its own.
-if multiprocessing.parent_process() is not None or sys.orig_argv[1:2] == ["-m"]:
-    from stages.run import hear_signals
+# A stage's imports take seconds: signals are heard, and DVC's end is noticed, before them. Tests that import a stage keep their own.
+_STARTED = sys.orig_argv[1:2] == ["-m"] and sys.orig_argv[2].startswith(("stages.", "pretrained."))
+if _STARTED or multiprocessing.parent_process() is not None:
+    from stages.run import end_with_dvc, hear_signals
 
     hear_signals()
+    if multiprocessing.parent_process() is None:
+        end_with_dvc()

@@ -50,13 +50,17 @@ def hear_signals() -> None:
         signal.signal(number, signal.SIG_IGN if worker else _interrupted)
 
 
-def _end_with_dvc() -> None:
+def end_with_dvc() -> None:
     """End this stage when DVC, which started it, is no more: another run would delete what this one writes."""
     if "DVC_STAGE" not in os.environ:
         return
     with contextlib.suppress(psutil.Error):
-        above = psutil.Process().parents()[:4]
+        above = psutil.Process().parents()
         until = next((i for i, process in enumerate(above) if any("dvc" in Path(part).name for part in process.cmdline())), None)
+        if until is None and all("python" not in part for part in above[0].cmdline()):  # DVC ended before this line, or is no program
+            until = 0 if above[0].pid != 1 else -1
+        if until == -1:
+            sys.exit("error: DVC, which started this stage, has ended; nothing was written, run `dvc repro`")
         if until is not None:  # dvc, or the shells between
             threading.Thread(target=_watch, args=(above[: until + 1],), daemon=True).start()
 
@@ -109,7 +113,6 @@ def run(main: Callable[[], str]) -> None:
     began = time.monotonic()
     warnings.showwarning = lambda message, *rest, **more: say(f"warning: {message}", sys.stderr)
     try:
-        _end_with_dvc()
         with _alone(Path(main.__code__.co_filename).stem):
             summary = main()
     except GenreError as error:

@@ -20,6 +20,7 @@ import soxr
 
 from genre_core.errors import AudioError
 from genre_core.util.files import atomic
+from genre_core.util.memory import limited_memory
 
 AUDIO_SUFFIXES = frozenset(
     f".{suffix}"
@@ -35,6 +36,7 @@ MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 384_000
 MAX_CHANNELS = 32
 _MAX_SAMPLES = 3 * 3600 * 48_000  # of a result, whatever its rate: 2 GB
 _BLOCK_SAMPLES = 2 << 20
+_OPEN_BYTES = 300_000_000  # what FFmpeg may take to open a file
 
 
 @dataclass(frozen=True)
@@ -242,10 +244,11 @@ def _open_av(path: str | Path, source: IO[bytes], until: float) -> tuple[Iterato
 
     # A file object and no nested protocols: a file's name or a playlist's content must not make FFmpeg open anything else.
     try:
-        container = av.open(_Bounded(source, until), mode="r", options={"protocol_whitelist": "none"}, metadata_errors="replace")
+        with limited_memory(_OPEN_BYTES):  # a table of samples that a few bytes claim is allocated whole
+            container = av.open(_Bounded(source, until), mode="r", options={"protocol_whitelist": "none"}, metadata_errors="replace")
         stream = container.streams.audio[0]
         rate, channels = int(stream.rate), int(stream.channels)
-    except (av.FFmpegError, IndexError, ValueError, TypeError, AttributeError) as error:  # AttributeError: no codec for the stream
+    except (av.FFmpegError, IndexError, ValueError, TypeError, AttributeError, MemoryError) as error:  # AttributeError: no codec
         reason = "no audio stream" if isinstance(error, IndexError) else (getattr(error, "strerror", None) or str(error))
         raise AudioError(f"{path}: not audio that can be decoded ({reason}); replace or remove it") from None
     _check_form(path, rate, channels)

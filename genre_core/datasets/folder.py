@@ -126,7 +126,9 @@ def _audio_files(root: Path) -> tuple[set[str], list[str], list[str]]:
         shown = sorted(s for s in subfolders if not s.startswith("."))
         outside = {name for name in [*shown, *names] if Path(folder, name).is_symlink() and leaves(Path(folder, name), root)}
         links += [Path(folder, name).relative_to(root).as_posix() for name in sorted(outside) if not name.startswith(".")]
-        subfolders[:] = [name for name in shown if name not in outside]
+        ours = {name for name in shown if Path(folder) == root and name.casefold() in _OUR_NAMES}
+        stray += sorted(ours)
+        subfolders[:] = [name for name in shown if name not in outside | ours]
         for name in names:
             path = Path(folder, name)
             if name.startswith(".") or name in outside or (path.parent == root and name in (METADATA, "README.md")):
@@ -160,7 +162,7 @@ def _read_metadata(root: Path) -> dict[str, dict[str, str]]:
         where = f"{file}, line {number}"
         if path == "." or path.startswith("/") or ".." in PurePosixPath(path).parts:
             raise GenreError(f"{where}: path {row['path']!r} must be relative and stay inside {root}")
-        if any(part.startswith(".") for part in PurePosixPath(path).parts) or path.casefold() in _OUR_NAMES:
+        if any(part.startswith(".") for part in PurePosixPath(path).parts) or path.split("/")[0].casefold() in _OUR_NAMES:
             raise GenreError(f"{where}: path {row['path']!r} is hidden, or a name of this project's own files; give the file another name")
         if leaves(root / path, root):
             raise GenreError(f"{where}: path {row['path']!r} is a link that leaves {root}; put the file itself there")

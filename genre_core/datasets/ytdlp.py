@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from genre_core.errors import GenreError
+from genre_core.util.network import deadline as connections_deadline
 from genre_core.util.network import public_addresses_only
 
 _BLOCK_BYTES = 1 << 16
@@ -197,16 +198,23 @@ def download(url: str, folder: Path, limits: Limits) -> Path:
             "cachedir": False,
             "logger": messages,
             "hls_prefer_native": True,  # whatever connects is Python, and is looked at
+            "ffmpeg_location": f"{temporary}/none",
             "external_downloader": {"default": "native"},
         }
         try:
-            with public_addresses_only(not limits.private_addresses), Downloader(options) as downloader:
+            with (
+                public_addresses_only(not limits.private_addresses),
+                connections_deadline(limits.deadline_s),
+                Downloader(options) as downloader,
+            ):
                 info = downloader.extract_info(url)
                 if (info or {}).get("_type") in ("playlist", "multi_video"):
                     raise UnavailableError("a playlist or feed, not one recording; name one of its recordings")
         except UnavailableError:
             raise
         except DownloadError as error:
+            if time.monotonic() > deadline:
+                raise UnavailableError(f"not done after {limits.deadline_s:g} s") from None
             reason = re.sub(r"^ERROR:\s*|\x1b\[[0-9;]*m", "", str(error))
             what, stop = advice(reason, version)
             raise UnavailableError(f"{what}: {reason}", stop=stop) from None

@@ -196,7 +196,8 @@ def _slices(ids: np.ndarray, starts: np.ndarray, frames: np.ndarray, rows: int) 
     """Rows of each track, all of them there."""
     if not len(ids) == len(starts) == len(frames):
         raise ValueError(f"{len(ids)} ids, {len(starts)} starts and {len(frames)} numbers of frames")
-    if len(ids) and (int(starts.min()) < 0 or int(frames.min()) < 0 or int((starts + frames).max()) > rows):
+    bounds = [(int(s), int(n)) for s, n in zip(starts, frames, strict=True)]  # Python's numbers: sums of others overflow
+    if any(s < 0 or n < 0 or s + n > rows for s, n in bounds):
         raise ValueError(f"tracks that reach beyond the {rows} rows")
     names = [value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value) for value in ids]
     if len(set(names)) < len(names):

@@ -24,6 +24,8 @@ from genre_core.util.files import atomic, plain_file
 
 MAX_MODEL_BYTES = 2_000_000_000
 _MAX_HEADER_BYTES = 4_000_000
+MAX_WINDOW_VALUES = 2_000_000  # a minute has 660,000 with 256 mels and the default hop
+_TRIED_FRAMES = 256
 PRETRAINED = Path(__file__).parents[1] / "pretrained" / "gtzan.safetensors"  # for real music: see CARD.md beside it
 
 
@@ -180,7 +182,10 @@ class _Wanted:
         if len(set(said.genres)) < len(said.genres) or not all(genre.isprintable() and genre for genre in said.genres):
             raise ValueError("genres that are empty, not printable, or named twice")
         spec = FeatureSpec.of(said.features)
-        bins = rows.bins(networks.feature_of(said.type), spec)
+        models_kind = networks.feature_of(said.type)
+        bins = rows.bins(models_kind, spec)
+        if (values := rows.grid(models_kind, spec).frames(said.segment_seconds) * bins) > MAX_WINDOW_VALUES:
+            raise ValueError(f"a window of {values:,} values, at most {MAX_WINDOW_VALUES:,} are read")
         with torch.device("meta"):  # shapes alone
             network = networks.build(said.type, said.hyperparameters, n_bins=bins, n_genres=len(said.genres), where=where)
         forms = {name: _Form(tuple(value.shape), _DTYPES[value.dtype]) for name, value in network.state_dict().items()}
@@ -217,7 +222,7 @@ class _Wanted:
             said.info,
             familiarity,
         )
-        frames = made.grid.frames(said.segment_seconds)
+        frames = min(made.grid.frames(said.segment_seconds), _TRIED_FRAMES)
         ordinary = mean + deviation * torch.linspace(-1, 1, max(frames, network.min_frames))[:, None]  # (T, bins)
         made.logits(ordinary.numpy(), [0.0])
         return made

@@ -18,6 +18,7 @@ from genre_core.features.spectrogram import FeatureSpec
 from genre_core.models.normalisation import Normalisation
 
 FORMAT = "genre-core model 1"
+_VALUES_AT_ONCE = 8_000_000  # of the windows that a network judges together
 NOT_SURE_BELOW = 0.5  # a calibrated probability below which the answer is more often wrong than right
 MOMENT_SECONDS, MOMENT_HOP_SECONDS = 5.0, 1.0  # of the timeline of a model that takes any length
 
@@ -151,7 +152,8 @@ class GenreModel(_Calibrated):
         if self.kind == "musicnn":
             frames = min(frames, len(track))  # any number of patches will do
         first = torch.tensor([max(0, min(self.grid.first_frame(s), len(track) - frames)) for s in starts_seconds], device=device)
-        for some in first.split(32):
+        at_once = max(1, min(32, _VALUES_AT_ONCE // (frames * track.shape[1])))
+        for some in first.split(at_once):
             # Clamped: resampling may round a track of one segment's length down by a frame.
             rows = (some[:, None] + torch.arange(frames, device=device)).clamp(max=len(track) - 1)
             yield self.normalisation.apply(track[rows])

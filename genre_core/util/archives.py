@@ -5,7 +5,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-import struct
 import tarfile
 import zipfile
 import zlib
@@ -19,6 +18,8 @@ from genre_core.util.files import atomic, plain_file
 _BLOCK_BYTES = 1 << 20
 MAX_MEMBERS = 50_000
 _MAX_CONTENTS_BYTES = 32_000_000
+_MAX_GLOBAL = 100
+_MAX_HEADER_BYTES = 65_536  # of a name, or of other facts about a member
 _MAX_XZ_BYTES = 256_000_000
 _BROKEN = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
@@ -109,12 +110,15 @@ def _members(archive: Path, max_total_bytes: int) -> Iterator[tuple[str, str, Ca
             for member in opened.infolist():
                 mode = member.external_attr >> 28  # of a Unix mode: 8 a file, 0 not said, 10 a link
                 kind = "folder" if member.is_dir() else "file" if mode in (0, 8) else "other"
+                if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack a block without a bound
+                    raise ArchiveError(f"{archive}: member {member.filename!r} is packed in an unusual way; pack it with plain zip")
                 yield member.filename, kind, lambda member=member: opened.open(member)  # type: ignore[misc]
         return
     with archive.open("rb") as file, _decompressed(file) as inner:
         stream = cast(IO[bytes], _Counted(inner, archive, max_total_bytes + MAX_MEMBERS * 2048))
         with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Limited) as tar:
-            for entry in tar:
+            while (entry := tar.next()) is not None:
+                tar.members.clear()  # type: ignore[attr-defined]  # it keeps all headers else
                 kind = "folder" if entry.isdir() else "file" if entry.isreg() else "other"
                 yield entry.name, kind, lambda entry=entry: tar.extractfile(entry)  # type: ignore[misc]
         while stream.read(_BLOCK_BYTES):  # to the checksum at the end, which tarfile never reads
@@ -187,17 +191,12 @@ def check_zip(path: Path) -> None:
     ArchiveError
     """
     with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - 66_000))  # the record at the end, behind a comment of up to 65,535 bytes
-        tail = file.read()
-    at = tail.rfind(b"PK\5\6")
-    if at >= 0 and len(tail) >= at + 20:
-        entries, length = struct.unpack("<HI", tail[at + 10 : at + 16])
-        wide = tail.rfind(b"PK\6\6", 0, at)
-        if (entries == 0xFFFF or length == 0xFFFFFFFF) and wide >= 0 and len(tail) >= wide + 48:
-            entries, length = struct.unpack("<QQ", tail[wide + 32 : wide + 48])
-        if entries > MAX_MEMBERS or length > _MAX_CONTENTS_BYTES:
-            raise ArchiveError(f"{path}: more than {MAX_MEMBERS:,} members, or a table of contents of {length:,} bytes")
+        record = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # what `zipfile` itself will follow
+    if record is None:
+        return
+    entries, length = record[zipfile._ECD_ENTRIES_TOTAL], record[zipfile._ECD_SIZE]  # type: ignore[attr-defined]
+    if entries > MAX_MEMBERS or length > _MAX_CONTENTS_BYTES:
+        raise ArchiveError(f"{path}: more than {MAX_MEMBERS:,} members, or a table of contents of {length:,} bytes")
 
 
 class _Limited(tarfile.TarInfo):
@@ -209,6 +208,8 @@ class _Limited(tarfile.TarInfo):
 
     def _proc_pax(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
         self._refuse_long()
+        if self.type == tarfile.XGLTYPE and len(tar.pax_headers) > _MAX_GLOBAL:
+            raise tarfile.TarError(f"more than {_MAX_GLOBAL} global headers")
         return super()._proc_pax(tar)  # type: ignore[misc]
 
     def _refuse_sparse(self, *rest: object) -> NoReturn:
@@ -217,5 +218,5 @@ class _Limited(tarfile.TarInfo):
     _proc_sparse = _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _refuse_sparse
 
     def _refuse_long(self) -> None:
-        if self.size > _BLOCK_BYTES:
+        if self.size > _MAX_HEADER_BYTES:
             raise tarfile.TarError(f"a name of {self.size:,} bytes")

@@ -39,7 +39,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path)
-    temporary = path.with_name(f".{path.stem[:100]}.{_HOST}-{os.getpid()}-{secrets.token_hex(8)}.part{path.suffix}")
+    temporary = path.with_name(f".{_short(path)}.{_HOST}-{os.getpid()}-{secrets.token_hex(8)}.part{path.suffix}")
     _OURS.add(temporary.name)
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # O_EXCL follows no link
@@ -50,9 +50,15 @@ def atomic(path: str | Path) -> Iterator[Path]:
         _OURS.discard(temporary.name)
 
 
+def _short(path: Path) -> str:
+    """The beginning of a file's name, and a digest of it all: the system bounds names by their bytes."""
+    stem = re.sub(r"[^A-Za-z0-9_-]", "", path.stem)[:40]
+    return f"{stem}-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]}"
+
+
 def _remove_leftovers(path: Path) -> None:
     """Remove temporary files of `path` whose process, on this machine, has ended."""
-    named = re.compile(rf"\.{re.escape(path.stem[:100])}\.{_HOST}-(\d+)-[0-9a-f]{{16}}\.part{re.escape(path.suffix)}")
+    named = re.compile(rf"\.{re.escape(_short(path))}\.{_HOST}-(\d+)-[0-9a-f]{{16}}\.part{re.escape(path.suffix)}")
     with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
         for entry in entries:
             match = named.fullmatch(entry.name)

@@ -1,18 +1,22 @@
 """Which machines a download may reach: public addresses alone, unless the user says otherwise.
 
 An address from a list, a redirect or a playlist can lead to this machine or to the local network, where a router's page or a
-database answers whoever asks. So every connection is looked at, at the moment when it is made and the name is resolved.
+database answers whoever asks. So every connection is looked at, at the moment when it is made and the name is resolved, and no program
+is started that would connect unseen.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ipaddress
+import os
 import socket
 import sys
 import threading
 import urllib.request
+import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,10 +27,12 @@ class PrivateAddressError(GenreError, OSError):
     """A connection to this machine or the local network that was not allowed."""
 
 
+_RUNTIMES = {"deno", "node", "bun", "qjs"}  # with which yt-dlp computes, and asks nobody
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # an IPv4 address stands in its last 32 bits (RFC 6052)
 _lock = threading.Lock()
 _guards = 0
-_proxies: frozenset[str] = frozenset()
+_proxies: frozenset[tuple[str, int]] = frozenset()
+_connected: list[weakref.ref[socket.socket]] | None = None  # while a deadline runs
 _hooked = False
 
 
@@ -62,11 +68,45 @@ def public_addresses_only(on: bool = True) -> Iterator[None]:
             _guards -= 1
 
 
+@contextlib.contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Hang up every connection that is made here, when `seconds` are over: a server that drips keeps a reader for ever.
+
+    Whoever reads then gets the end of the stream, or an error.
+    """
+    global _connected, _hooked  # noqa: PLW0603
+    with _lock:
+        if not _hooked:
+            sys.addaudithook(_look)
+            _hooked = True
+        _connected = []
+
+    def hang_up() -> None:
+        for reference in list(_connected or ()):
+            if (connection := reference()) is not None:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, hang_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        _connected = None
+
+
 def _look(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "socket.connect" and _guards and isinstance(arguments[1], tuple):
-        host = str(arguments[1][0])
-        if not is_public(host) and host not in _proxies:
-            raise PrivateAddressError(f"{host} is an address of this machine or the local network, which is not allowed")
+    if event == "socket.connect" and isinstance(arguments[1], tuple):
+        if _guards:
+            host, port = str(arguments[1][0]), arguments[1][1]
+            if not is_public(host) and (host, port) not in _proxies:
+                raise PrivateAddressError(f"{host} is an address of this machine or the local network, which is not allowed")
+        if _connected is not None:
+            _connected.append(weakref.ref(arguments[0]))
+    if event == "subprocess.Popen" and _guards and Path(os.fsdecode(arguments[0] or "")).stem not in _RUNTIMES:
+        raise PrivateAddressError(f"the program {arguments[0]!r} may not be started: whom it asks cannot be seen")
 
 
 def is_public(address: str) -> bool:
@@ -86,9 +126,12 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
-def _proxy_addresses() -> Iterator[str]:
-    for proxy in urllib.request.getproxies().values():
+def _proxy_addresses() -> Iterator[tuple[str, int]]:
+    for scheme, proxy in urllib.request.getproxies().items():
+        if scheme not in ("http", "https", "all"):  # "no" names whom to ask without one
+            continue
         with contextlib.suppress(OSError, ValueError):
-            host = urlsplit(proxy if "//" in proxy else f"//{proxy}").hostname
-            for *_, address in socket.getaddrinfo(host, None) if host else ():
-                yield str(address[0])
+            parts = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+            port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 1080)
+            for *_, address in socket.getaddrinfo(parts.hostname, port) if parts.hostname else ():
+                yield str(address[0]), port

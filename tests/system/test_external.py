@@ -2,6 +2,7 @@ import contextlib
 import dataclasses
 import json
 import threading
+import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -209,3 +210,20 @@ def test_clips_are_scored_beside_the_test_with_what_differs(own):
     assert float(jazz["drop_low"]) < float(jazz["drop"]) + 1e-9 < float(jazz["drop_high"]) + 2e-9
     assert float(jazz["shift_level_dbfs"]) == pytest.approx(-20, abs=4)
     assert float(jazz["shift_bandwidth_hz"]) < -3000
+
+
+def test_a_server_that_drips_is_hung_up_at_the_deadline(tmp_path):
+    def drip(handler):
+        handler.head(200, Content_Type="text/html", Content_Length=1_000_000)
+        with contextlib.suppress(OSError):
+            for _ in range(100):
+                handler.wfile.write(b"<p>")
+                handler.wfile.flush()
+                time.sleep(0.3)
+
+    limits = dataclasses.replace(LIMITS, deadline_s=3)
+    began = time.monotonic()
+    with servers.serve(drip) as server:
+        (clip,) = fetch(listed(tmp_path, f"{server.url}.html,,rock,Page,,"), tmp_path, limits=limits)
+    assert clip.status == "failed"
+    assert time.monotonic() - began < 15

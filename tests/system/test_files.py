@@ -12,7 +12,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_running_one_writes_is_
     )
     with subprocess.Popen([sys.executable, "-c", child, str(tmp_path / "a.csv")], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
         running.stdout.readline()
-        (theirs,) = tmp_path.glob(".a.*")
+        (theirs,) = tmp_path.glob(".a-*")
         with files.atomic(tmp_path / "a.csv") as part:
             part.write_text("1")
         assert theirs.exists()

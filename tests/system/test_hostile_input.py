@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import safetensors
 import torch
+from helpers.bombs import index_bomb
 from helpers.closure import ROOT
 from helpers.hostile import rewritten
 from helpers.hostile_input import ESCAPES, YAML_BOMB, header, raw_escapes
@@ -169,3 +170,31 @@ def test_a_folder_as_data_set_and_wrong_params_end_in_one_line_and_no_traceback(
         assert code == 1
         assert len(lines) == 1
         assert lines[0].startswith("error: params.yaml")
+
+
+def test_a_small_model_that_asks_for_gigabytes_is_refused(project, tmp_path):
+    def alter(description, state):
+        description["features"].update(sample_rate=48000, hop_length=64, n_mels=256, fmax_hz=20000.0)
+        description.update(segment_seconds=60.0, hyperparameters={"width": 256, "blocks": 1, "dropout": 0.1})
+
+    path = rewritten(project / "data/model/model.safetensors", tmp_path / "m.safetensors", alter)
+    code, lines = limited("-m", "genre_core.apps.cli.main", "predict", "--model", str(path), "x.wav", cwd=tmp_path, megabytes=1500)
+    assert code == 2
+    assert len(lines) == 1
+    assert "a window of" in lines[0]
+
+
+def test_a_table_that_a_few_bytes_claim_is_not_allocated(tmp_path):
+    (tmp_path / "x.m4a").write_bytes(index_bomb(80_000_000))
+    (tmp_path / "try.py").write_text(
+        "import re, sys\n"
+        "from pathlib import Path\n"
+        "from genre_core.apps.cli.main import main\n"
+        "code = main(['predict', 'x.m4a', '--model', 'pretrained'])\n"
+        "peak = int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
+        "sys.exit(code if peak < 1_000_000 else 99)\n"
+    )
+    code, lines = limited("try.py", cwd=tmp_path, megabytes=8000)
+    assert code == 2
+    assert len(lines) == 1
+    assert "x.m4a: not audio that can be decoded" in lines[0]

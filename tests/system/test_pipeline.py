@@ -1,5 +1,6 @@
 """Real `dvc repro` and `dvc exp run` on the small demo, in repositories of their own."""
 
+import json
 import re
 import shutil
 
@@ -162,3 +163,35 @@ def test_interventions_begin_with_the_score_of_the_test(project):
     assert found["tracks"] == metrics(project, "test")["tracks"]
     assert found["interventions"]["none"]["accuracy"] == pytest.approx(metrics(project, "test")["track"]["accuracy"], abs=1e-4)
     assert len(found["interventions"]) == 9
+
+
+HARMLESS = [
+    "reports/figures_data.py",
+    "reports/model_card.py",
+    "errors.py",
+    "terminal.py",
+    "apps/cli/predict.py",
+    "inference/predictor.py",
+    "util/files.py",
+]
+TELLING = ["networks/cnn.py", "features/spectrogram.py", "training/loop.py", "evaluation/calibration.py", "models/normalisation.py"]
+
+
+def retrains(project):
+    """Whether `dvc repro` would train anew."""
+    return "train" in json.loads(run("dvc", "status", "--json", cwd=project).stdout)
+
+
+def test_an_edited_picture_error_text_or_command_line_trains_nothing_anew_and_an_edited_network_feature_or_loss_does(own):
+    assert not retrains(own)
+    for name in HARMLESS:
+        with (own / "genre_core" / name).open("a") as file:
+            file.write("\n# edited\n")
+        assert not retrains(own), name
+    for name in TELLING:
+        path = own / "genre_core" / name
+        before = path.read_text()
+        path.write_text(f"{before}\n# edited\n")
+        assert retrains(own), name
+        path.write_text(before)
+    assert not retrains(own)

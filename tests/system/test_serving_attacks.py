@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import requests
 import soundfile
+from helpers.bombs import index_bomb
 from helpers.closure import ROOT
 from helpers.project import environment
 from helpers.serving import CHROMIUM, FLAGS, music, wav
@@ -229,6 +231,99 @@ def test_stalled_uploads_and_headers_time_out(server):
     assert time.monotonic() - began < 30
 
 
+def test_a_rate_of_any_length_costs_nothing(server):
+    for rate in ("0" * 30 + "8000", "0080000000000000000000000", "9" * 400, "8e3", "-8000", "\u0664\u0664100"):
+        answer = requests.post(f"{server.url}/api/live", params={"rate": rate}, data=bytes(4000), timeout=20)
+        assert answer.status_code == 422
+
+
+def test_a_table_that_a_few_bytes_claim_is_not_allocated(server):
+    bomb = index_bomb(60_000_000)
+    assert len(bomb) < 1000
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: requests.post(f"{server.url}/api/predict", data=bomb, timeout=120), range(4)))
+    assert {answer.status_code for answer in answers} <= {422, 507}
+    assert server.peak_mb() < 1500
+
+
+def test_clients_that_read_nothing_are_hung_up(server):
+    """Answers that nobody reads must not keep all connections."""
+    request = f"GET /page.js HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode()
+    stuck = []
+    for _ in range(70):
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        connection.connect(("127.0.0.1", server.port))
+        connection.settimeout(1)
+        with contextlib.suppress(OSError):
+            connection.sendall(request * 300)
+        stuck.append(connection)
+    until = time.monotonic() + 40
+    status = 503
+    while status == 503 and time.monotonic() < until:
+        with contextlib.suppress(requests.ConnectionError):
+            answer = requests.get(f"{server.url}/api/about", timeout=10)
+            status = answer.status_code
+            assert status == 200 or answer.headers["Retry-After"].isdigit()
+        time.sleep(1)
+    for connection in stuck:
+        connection.close()
+    assert status == 200
+
+
+def test_uploads_that_drip_hold_no_place(server, clip):
+    head = f"POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Length: 100000\r\n\r\n".encode()
+
+    def drip(_):
+        with socket.create_connection(("127.0.0.1", server.port), 60) as connection:
+            connection.sendall(head)
+            began = time.monotonic()
+            with contextlib.suppress(OSError):
+                while time.monotonic() - began < 40:
+                    connection.sendall(b"x")
+                    connection.settimeout(2)
+                    with contextlib.suppress(TimeoutError):
+                        if connection.recv(100):
+                            break
+            return time.monotonic() - began
+
+    with ThreadPoolExecutor(12) as pool:
+        held = list(pool.map(drip, range(12)))
+    assert max(held) < 25
+    assert requests.post(f"{server.url}/api/predict", data=clip, timeout=60).status_code == 200
+
+
+def test_hundreds_of_connections_write_no_log(tmp_path):
+    server = Server(tmp_path)
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (100, 100))
+    connections = []
+    with contextlib.suppress(OSError):
+        for _ in range(300):
+            connections.append(socket.create_connection(("127.0.0.1", server.port), 2))
+    time.sleep(3)
+    for connection in connections:
+        connection.close()
+    assert server.end() < 5
+    assert len(server.said().splitlines()) <= 5
+    assert "Traceback" not in server.said()
+
+
+def test_an_error_of_ours_is_an_answer_and_one_line(capsys):
+    from starlette.testclient import TestClient
+
+    from genre_core.apps.serve import api
+
+    class Broken:
+        def decode_and_predict(self, *arguments, **options):
+            raise ZeroDivisionError("our own fault")
+
+    client = TestClient(api.application(Broken(), "m", "i"), base_url="http://127.0.0.1", raise_server_exceptions=True)
+    answer = client.post("/api/predict", content=b"x")
+    assert answer.status_code == 500
+    assert answer.json()["error"] == "the server failed (ZeroDivisionError); its terminal says more"
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_clients_that_leave_write_no_log(server, clip):
     for _ in range(200):
         talk(server, "POST /api/predict HTTP/1.1", f"Host: 127.0.0.1:{server.port}", "Content-Length: 100000", body=clip[:5000], wait=False)
@@ -253,10 +348,12 @@ def test_a_full_temporary_disk_is_one_answer_and_goes_away(tmp_path, clip):
     try:
         server = Server(tmp_path, temporary=disk)
         try:
-            for _ in range(3):
-                answer = requests.post(f"{server.url}/api/predict", data=bytes(5_000_000), timeout=60)
+            (disk / "filler").write_bytes(bytes(1_990_000))
+            for size in (5_000_000, 200_000, 20_000):
+                answer = requests.post(f"{server.url}/api/predict", data=bytes(size), timeout=60)
                 assert answer.status_code == 507
                 assert "temporary folder is full" in answer.json()["error"]
+            (disk / "filler").unlink()
             assert requests.post(f"{server.url}/api/predict", data=clip, timeout=60).status_code == 200
         finally:
             server.end()

@@ -190,6 +190,19 @@ def test_a_killed_dvc_takes_its_stage_along_and_the_next_run_is_as_unbroken(proj
     assert locked(fresh).items() <= locked(project).items()
 
 
+def test_a_dvc_that_is_killed_while_its_stage_imports_takes_it_along(fresh):
+    for wait_s in (0.0, 0.3, 1.0):
+        process = start(fresh, "dvc", "repro", "download")
+        process.args_root = fresh
+        assert running(process, "download")
+        time.sleep(wait_s)
+        all_of_it = family(process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert gone(all_of_it, 5), wait_s
+    assert "Traceback" not in (fresh.parent / "log.txt").read_text()
+
+
 def test_a_killed_stage_takes_its_workers_along(fresh):
     process = start(fresh, sys.executable, "-m", "stages.download")
     process.args_root = fresh

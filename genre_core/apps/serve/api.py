@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
@@ -21,10 +23,12 @@ from genre_core.apps.serve.work import Bench, BusyError
 from genre_core.errors import GenreError
 from genre_core.inference.predictor import Predictor
 from genre_core.inference.streaming import Listener
+from genre_core.terminal import say
 from genre_core.util.parallel import cores
 
 LIVE_SECONDS = 10.0  # of which a live answer is
 WAITING = 8  # requests in the queue
+MOST_AT_ONCE = 4  # files, however many cores there are: more would not fit the memory that the server allows itself
 RETRY_AFTER_SECONDS = 5
 _STATIC = Path(__file__).with_name("static")
 _PAGES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js", "/samples.js": "samples.js"}
@@ -50,7 +54,7 @@ def application(
         An ASGI application.
     """
     limits = limits or Limits()
-    bench = Bench(cores(), WAITING)
+    bench = Bench(min(cores(), MOST_AT_ONCE), WAITING)
 
     def share_cores() -> None:
         """Compute with this thread's share of the cores."""
@@ -71,13 +75,14 @@ def application(
             return JSONResponse(await _in_turn(bench, request, work, file))
 
     async def live(request: Request) -> Response:
-        rate = request.query_params.get("rate", "")
-        if not (rate.isascii() and rate.isdigit() and 8_000 <= int(rate[:7]) <= 192_000):
-            raise RefusedError(422, f"rate {rate[:20]!r} is no sample rate from 8,000 to 192,000 Hz")
+        said = request.query_params.get("rate", "")
+        rate = int(said) if re.fullmatch(r"[0-9]{4,6}", said) else 0
+        if not 8_000 <= rate <= 192_000:
+            raise RefusedError(422, f"rate {said[:20]!r} is no sample rate from 8,000 to 192,000 Hz")
 
         def work(data: bytes) -> dict[str, Any]:
             share_cores()
-            listener = Listener(predictor.model, int(rate), context_seconds=LIVE_SECONDS)
+            listener = Listener(predictor.model, rate, context_seconds=LIVE_SECONDS)
             listener.push(np.frombuffer(data, "<i2").astype(np.float32) / 32768)
             return live_json(listener.now(), listener.seconds)
 
@@ -101,6 +106,10 @@ def application(
     async def page(request: Request) -> Response:
         return FileResponse(_STATIC / _PAGES[request.url.path])
 
+    def failed(request: Request, error: Exception) -> Response:
+        say(f"error: {request.method} {request.url.path}: {type(error).__name__}: {error}", sys.stderr)
+        return JSONResponse({"error": f"the server failed ({type(error).__name__}); its terminal says more"}, 500)
+
     def bounded(handler: Any) -> Any:
         async def answer(request: Request) -> Response:
             try:
@@ -117,8 +126,14 @@ def application(
                 return JSONResponse({"error": str(error)}, error.status)
             except GenreError as error:
                 return JSONResponse({"error": str(error)}, 422)
-            except MemoryError:
-                return JSONResponse({"error": "this needs more memory than there is; try a shorter file"}, 507)
+            except (MemoryError, RuntimeError) as error:  # RuntimeError: torch's own
+                if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+                    return failed(request, error)
+                return JSONResponse({"error": "this needs more memory than there is now; try a shorter file, or again later"}, 507)
+            except ClientDisconnect:
+                raise
+            except Exception as error:
+                return failed(request, error)
 
         return answer
 

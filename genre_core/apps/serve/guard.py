@@ -6,16 +6,14 @@ machine (DNS rebinding), that name is in ``Host``. Both are compared with the ho
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
-import sys
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from genre_core.errors import one_line
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _HEADERS = {
@@ -29,7 +27,7 @@ _HEADERS = {
 
 
 class Guard:
-    """ASGI middleware: refuse foreign hosts and origins, add security headers, and let no error of a handler become a traceback.
+    """ASGI middleware: refuse foreign hosts and origins, and add security headers.
 
     Parameters
     ----------
@@ -49,27 +47,17 @@ class Guard:
         if scope["type"] != "http":  # the page opens no WebSocket
             await send({"type": "websocket.close", "code": 1008})
             return
-        began = False
 
         async def send_guarded(message: Message) -> None:
-            nonlocal began
             if message["type"] == "http.response.start":
-                began = True
                 message["headers"] = [*message["headers"], *((k.encode(), v.encode()) for k, v in _HEADERS.items())]
             await send(message)
 
         if refusal := self._refusal(scope):
             await JSONResponse({"error": refusal}, 403)(scope, receive, send_guarded)
             return
-        try:
+        with contextlib.suppress(ClientDisconnect):
             await self.app(scope, receive, send_guarded)
-        except ClientDisconnect:
-            pass
-        except Exception as error:
-            sys.stderr.write(f"error: {scope['method']} {one_line(scope['path'])}: {type(error).__name__}: {one_line(str(error))}\n")
-            if not began:
-                said = f"the server failed ({type(error).__name__}); its terminal says more"
-                await JSONResponse({"error": said}, 500)(scope, receive, send_guarded)
 
     def _refusal(self, scope: Scope) -> str | None:
         """Why a request is refused; None where it is not."""
@@ -78,12 +66,12 @@ class Guard:
         if _name(host) not in self.hosts:
             return f"host {host[:200]!r} is not allowed; `genre serve --allow-host NAME` allows one"
         origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
-        if any(urlsplit_netloc(origin) != host.lower() for origin in origins):
+        if any(_netloc(origin) != host.lower() for origin in origins):
             return f"a page of {origins[0][:200]!r} may not use this server"
         return None
 
 
-def urlsplit_netloc(origin: str) -> str:
+def _netloc(origin: str) -> str:
     """``host:port`` of an Origin header; empty where it has none, as ``null``."""
     try:
         parts = urlsplit(origin)

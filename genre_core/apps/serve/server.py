@@ -3,46 +3,55 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
+import sys
+from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from genre_core.apps.serve.guard import Guard
 from genre_core.apps.serve.uploads import Limits
+from genre_core.terminal import say
+from genre_core.util.memory import limit_memory
 
 CONNECTIONS = 64
 END_SECONDS = 2  # for requests under way, when the server is told to end
+MEMORY_BYTES = 1_100_000_000  # beside what the server has when it starts
+_FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class _Protocol(H11Protocol):
-    """uvicorn's, with an end for connections that send no whole request."""
+    """uvicorn's, with an end for connections that are too many, send no whole request, or read no answer."""
 
-    _waiting: asyncio.TimerHandle | None = None
+    _timer: asyncio.TimerHandle | None = None
+    _before: tuple[object, bool] = (None, False)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._wait()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self._waiting is None:
-            self._wait()
+        if len(self.connections) > CONNECTIONS:
+            transport.write(_FULL)
+            transport.close()
+            return
+        self._timer = self.loop.call_later(Limits.stall_seconds, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._waiting is not None:
-            self._waiting.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         super().connection_lost(exc)
 
-    def _wait(self) -> None:
-        self._waiting = self.loop.call_later(Limits.stall_seconds, self._look, self.cycle)
-
-    def _look(self, before: object) -> None:
-        self._waiting = None
-        if self.cycle is before and (self.cycle is None or self.cycle.response_complete):  # no request began since
+    def _look(self) -> None:
+        """End the connection if it waits for a request, or for its client to read, as long as since the last look."""
+        idle = self.cycle is None or self.cycle.response_complete
+        now = (self.cycle, idle or self.flow.write_paused)
+        if now[1] and (now == self._before or self.cycle is None):
             self.transport.abort()
+            return
+        self._before = now
+        self._timer = self.loop.call_later(Limits.stall_seconds, self._look)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -59,7 +68,7 @@ def server(application: Guard) -> uvicorn.Server:
             ws="none",
             lifespan="off",
             log_level="critical",  # what clients do wrong is no news, and must not fill a log
-            limit_concurrency=CONNECTIONS,
+            backlog=CONNECTIONS,
             timeout_keep_alive=5,
             timeout_graceful_shutdown=END_SECONDS,
             server_header=False,
@@ -71,6 +80,28 @@ def serve(application: Guard, listener: socket.socket) -> None:
     """Serve until Ctrl-C or SIGTERM."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)  # uvicorn ends at the signal, then raises it once more
-    server(application).run([listener])
+    limit_memory(MEMORY_BYTES)
+    _raise_open_files()
+    said: set[str] = set()
+
+    def failed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if (message := str(context.get("message"))) not in said:  # once: thousands of connections can fail alike
+            said.add(message)
+            say(f"error: {message}", sys.stderr)
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(failed)
+        await server(application).serve([listener])
+
+    asyncio.run(main())
     if application.bench.working:  # type: ignore[attr-defined]
         os._exit(0)  # a thread that works on a file cannot be stopped
+
+
+def _raise_open_files() -> None:
+    """Allow as many open files as the system does: each connection is one."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import tempfile
+import time
 import warnings
 from dataclasses import dataclass
 from typing import IO
@@ -37,6 +38,9 @@ class Limits:
     upload_seconds: float = 120.0
 
 
+_SLOWEST_BYTES = 16_000  # a second
+
+
 class RefusedError(Exception):
     """A request that cannot be served, with its status."""
 
@@ -55,7 +59,7 @@ def judge(predictor: Predictor, file: IO[bytes], name: str, limits: Limits) -> t
 def temporary_file() -> IO[bytes]:
     """A file without a name: nothing of it is left, however the server ends."""
     try:
-        return tempfile.TemporaryFile()
+        return tempfile.TemporaryFile(buffering=0)  # a buffer would fail once more when it is closed
     except OSError as error:
         raise RefusedError(507, _no_room(error)) from None
 
@@ -74,6 +78,7 @@ async def receive(request: Request, file: IO[bytes], name: str, megabytes: float
         It is too large, comes too slowly, or the disk is full.
     """
     size = 0
+    began = time.monotonic()
     blocks = request.stream()
     try:
         async with asyncio.timeout(limits.upload_seconds):
@@ -85,8 +90,11 @@ async def receive(request: Request, file: IO[bytes], name: str, megabytes: float
                 size += len(block)
                 if size > megabytes * 1e6:
                     raise RefusedError(413, f"{name}: larger than {megabytes:g} MB; cut it")
-                file.write(block)
-        file.flush()
+                if time.monotonic() - began > limits.stall_seconds + size / _SLOWEST_BYTES:  # who drips holds a place for nothing
+                    raise TimeoutError
+                rest = memoryview(block)
+                while rest:
+                    rest = rest[file.write(rest) :]
     except TimeoutError:
         raise RefusedError(408, f"{name}: the upload stalled, or took longer than {limits.upload_seconds:g} s; send it again") from None
     except OSError as error:

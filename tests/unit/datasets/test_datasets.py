@@ -158,6 +158,12 @@ def test_hidden_names_and_our_own_are_no_tracks(tmp_path, write_tone, name):
         folder.download(tmp_path / "m", tmp_path / "raw")
 
 
+def test_a_genre_named_as_our_own_file_is_left_out(tmp_path, write_tone):
+    music("m", ["rock/a.wav", "jazz/c.wav", "Catalogue.csv/d.wav"], write_tone)
+    with pytest.warns(UserWarning, match=r"ignored 1 files .*Catalogue\.csv"):
+        assert {t.genre for t in folder.download(tmp_path / "m", tmp_path / "raw")} == {"rock", "jazz"}
+
+
 def test_a_music_folder_cannot_overwrite_a_file_of_the_user(tmp_path, write_tone):
     """The attack of a folder from elsewhere: a link under the name of a temporary file, and a row that names it."""
     music("m", ["rock/a.wav", "jazz/c.wav"], write_tone)

@@ -64,22 +64,26 @@ def test_no_out_is_persistent_and_metrics_are_in_git():
             assert path.startswith("metrics/") == (options.get("cache") is False)
 
 
+def dvc_md5(path):
+    """The digest that DVC gives a file, or a folder without what .dvcignore names."""
+    if path.is_file():
+        return hashlib.md5(path.read_bytes()).hexdigest()  # noqa: S324 (DVC's choice)
+    files = sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts and p.name != ".DS_Store")
+    listed = [{"md5": dvc_md5(file), "relpath": file.relative_to(path).as_posix()} for file in files]
+    return hashlib.md5(json.dumps(listed, sort_keys=True).encode()).hexdigest() + ".dir"  # noqa: S324
+
+
 def test_lock_and_metrics_are_those_of_the_committed_params():
+    """After a change: `dvc repro`, and commit dvc.lock and metrics/ with it."""
     lock = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
     assert set(lock) == set(PIPELINE["stages"])
-    values = dict(leaves(PARAMS))
+    stale = []
     for name, stage in lock.items():
-        for key, value in leaves(stage["params"]["params.yaml"]):
-            assert values[key] == value, f"{name}: {key}: run `dvc repro` and commit"
         for entry in [*stage["deps"], *stage.get("outs", [])]:
             path = ROOT / entry["path"]
-            if entry["path"].endswith(".py") or (entry["path"].startswith("metrics/") and path.is_file()):
-                assert hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == entry["md5"], (
-                    f"{path}: run `dvc repro` and commit"
-                )
-
-
-def test_the_committed_scores_say_what_they_are():
+            if entry["path"].startswith(("genre_core/", "stages/", "metrics/")) and path.exists() and dvc_md5(path) != entry["md5"]:
+                stale.append((name, entry["path"]))
+    assert stale == []
     metrics = json.loads((ROOT / "metrics/test/metrics.json").read_text())
     assert metrics["data_set"] == "demo (synthetic)"
     assert not metrics["leaky"]

@@ -15,7 +15,7 @@ def test_a_link_under_any_temporary_name_is_not_followed(tmp_path, monkeypatch):
     private = tmp_path / "private"
     private.write_text("mine")
     monkeypatch.setattr(files.secrets, "token_hex", lambda n: "0" * 2 * n)  # even a name that was guessed
-    (tmp_path / f".a.{files._HOST}-{os.getpid()}-{'0' * 16}.part.txt").symlink_to(private)
+    (tmp_path / f".{files._short(tmp_path / 'a.txt')}.{files._HOST}-{os.getpid()}-{'0' * 16}.part.txt").symlink_to(private)
     monkeypatch.setattr(files, "_remove_leftovers", lambda path: None)
     with pytest.raises(FileExistsError), files.atomic(tmp_path / "a.txt") as part:
         part.write_text("theirs")
@@ -68,3 +68,9 @@ def test_pipes_devices_and_huge_tables_are_refused_at_once(tmp_path):
         files.read_csv(tmp_path / "huge.csv")
     with pytest.raises(GenreError, match="6,000,000,000 bytes, at most"):
         files.read_json(tmp_path / "huge.csv")
+
+
+@pytest.mark.parametrize("name", ["音" * 75 + ".json", "a" * 200 + ".json", ".json", "no ending", "\udcff.json"])
+def test_any_name_that_the_system_takes_is_written(tmp_path, name):
+    files.write_json(tmp_path / name, {})
+    assert [p.name for p in tmp_path.iterdir()] == [name]

@@ -7,6 +7,7 @@ import shutil
 import struct
 import tarfile
 import time
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -20,12 +21,11 @@ from helpers.made_features import write as write_features
 from helpers.project import SPEC
 from helpers.training import data, fit, new_model
 
-from genre_core import config
+from genre_core import config, networks
 from genre_core.datasets import precomputed
 from genre_core.datasets.gtzan import place
 from genre_core.errors import GenreError
 from genre_core.features.store import FeatureStore, write_store
-from genre_core.inference import predictor
 from genre_core.models import file as model_file
 from genre_core.terminal import say, say_json
 from genre_core.util import archives
@@ -290,7 +290,7 @@ def test_numbers_of_any_length_are_refused_in_one_line(tmp_path, number):
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree).replace("PLACE", number))
         with pytest.raises(GenreError) as caught:
             params = config.load(tmp_path / "params.yaml")
-            config.parse(predictor.models.architecture("cnn").Hyperparameters, params.model.chosen(), "params.yaml")
+            config.parse(networks.architecture("cnn").Hyperparameters, params.model.chosen(), "params.yaml")
         assert "\n" not in str(caught.value)
 
 
@@ -378,6 +378,83 @@ def test_a_zip_with_a_table_of_contents_of_gigabytes_is_refused_before_it_is_rea
         with pytest.raises(GenreError, match="members, or a table of contents"):
             read()
         assert time.monotonic() - began < 2
+
+
+def peak_mb(function):
+    """Highest memory that Python's own allocations reach in a call, in MB."""
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1] / 1e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_members_packed_in_an_unusual_way_are_refused_before_they_are_unpacked(tmp_path):
+    for kind in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        path = tmp_path / "a.zip"
+        with zipfile.ZipFile(path, "w", kind) as archive:
+            archive.writestr("blues.00000.wav", bytes(20_000_000))
+        with pytest.raises(ArchiveError, match="packed in an unusual way"):
+            unpack(path, place, tmp_path / "out")
+
+
+def test_a_table_of_contents_hides_behind_no_trick(tmp_path):
+    end = struct.pack("<HHHHII", 0, 0, 10, 10, 400_000_000, 0x06054B50)  # the offset looks like the record's own mark
+    wide = struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 10, 10, 400_000_000, 0)
+    locator = struct.pack("<IQI", 0, 400_000_000, 1)
+    small = struct.pack("<HHHHIIH", 0, 0, 1, 1, 46, 0, 0)
+    tails = {"mark": b"PK\5\6" + end + b"\0\0", "wide": b"PK\6\6" + wide + b"PK\6\7" + locator + b"PK\5\6" + small}
+    for name, tail in tails.items():
+        path = tmp_path / f"{name}.zip"
+        with path.open("wb") as file:
+            file.truncate(400_000_000)
+            file.seek(0, 2)
+            file.write(tail)
+
+        def attempt(path=path):
+            with pytest.raises(GenreError):
+                unpack(path, place, tmp_path / "out")
+
+        assert peak_mb(attempt) < 50
+
+
+def test_headers_of_many_members_are_not_kept(tmp_path):
+    def entries():
+        for i in range(300):
+            info = tarfile.TarInfo(f"d{i}")
+            info.type = tarfile.DIRTYPE
+            info.pax_headers = {"comment": "x" * 60_000}
+            yield info, None
+
+    path = tar_of(tmp_path / "a.tar.gz", entries())
+    assert peak_mb(lambda: unpack(path, place, tmp_path / "out")) < 5
+    long = tarfile.TarInfo("d")
+    long.type, long.pax_headers = tarfile.DIRTYPE, {"comment": "x" * 500_000}
+    with pytest.raises(ArchiveError, match="a name of"):
+        unpack(tar_of(tmp_path / "b.tar.gz", [(long, None)]), place, tmp_path / "out")
+
+
+def test_a_track_of_features_is_bounded_by_its_values(tmp_path):
+    path = npz(tmp_path / "x.npz", {"X.npy": npy(np.zeros((2, 256, 100_000), np.uint8)), **TEXT}, zipfile.ZIP_STORED)
+    with pytest.raises(GenreError, match="X has 100,000 frames a track; at most 20,000,000 values"):
+        precomputed.download(path, tmp_path / "raw", scale_db=1.0, offset_db=0.0, **HOW)
+
+
+@pytest.mark.parametrize(
+    ("starts", "frames"),
+    [
+        (np.array([0, 70, 140], np.uint8), np.array([70, 240, 70], np.uint8)),
+        (np.array([0, 2**63 - 1, 0]), np.array([700, 700, 700])),
+        (np.array([0, 2**64 - 1, 0], np.uint64), np.array([700, 700, 700], np.uint64)),
+    ],
+)
+def test_sums_that_overflow_are_no_rows(tmp_path, rng, starts, frames):
+    path = tmp_path / "store.h5"
+    write_store(path, SPEC, [(f"t{i}", {"mel": rng.normal(-40, 10, (70, 128)).astype(np.float16)}) for i in range(3)])
+    change(path, lambda file: (replaced(file, "track/start", data=starts), replaced(file, "track/frames", data=frames)))
+    with pytest.raises(GenreError, match="reach beyond the 210 rows"):
+        FeatureStore(path)
 
 
 def test_json_says_any_text_and_prints_no_control(capsys):

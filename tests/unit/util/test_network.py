@@ -2,6 +2,7 @@
 
 import dataclasses
 import socket
+import subprocess
 import threading
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -60,6 +61,8 @@ def outside(monkeypatch, inside):
                 return
             body = {
                 "/list.m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{inside.url}\n#EXT-X-ENDLIST\n",
+                "/key.m3u8": f'#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI="{inside.url}"\n#EXTINF:5,\n{inside.url}\n#EXT-X-ENDLIST\n',
+                "/sample.m3u8": f'#EXTM3U\n#EXT-X-KEY:METHOD=SAMPLE-AES,URI="{inside.url}"\n#EXTINF:5,\n{inside.url}\n#EXT-X-ENDLIST\n',
                 "/master.m3u8": f'#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1,CODECS="mp4a.40.2"\n{inside.url.replace(".wav", ".m3u8")}\n',
             }[self.path].encode()
             self.send_response(200)
@@ -88,8 +91,12 @@ def test_a_download_is_not_led_inside(tmp_path, outside, inside):
     assert fetch(f"{outside}/redirect", tmp_path / "x", max_bytes=10_000_000, private_addresses=True).stat().st_size > 100_000
 
 
-@pytest.mark.parametrize("path", ["redirect/song.wav", "list.m3u8", "master.m3u8", ""])
-def test_yt_dlp_is_not_led_inside(tmp_path, outside, inside, path):
+@pytest.mark.parametrize("path", ["redirect/song.wav", "list.m3u8", "master.m3u8", "key.m3u8", "sample.m3u8", ""])
+def test_yt_dlp_is_not_led_inside(tmp_path, outside, inside, path, monkeypatch):
+    program, marker = tmp_path / "ffmpeg", tmp_path / "ran"
+    program.write_text(f"#!/bin/sh\necho ran >> {marker}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     limits = dataclasses.replace(LIMITS, private_addresses=False)
     url = f"{outside}/{path}" if path else inside.url
     (clip,) = external_clips.fetch(
@@ -97,19 +104,43 @@ def test_yt_dlp_is_not_led_inside(tmp_path, outside, inside, path):
     )
     assert clip.status == "failed"
     assert inside.asked == []
+    assert not marker.exists()
     if path in ("redirect/song.wav", ""):
         assert "external.private_addresses allows those" in clip.reason
 
 
-def test_a_proxy_of_the_environment_may_be_private(monkeypatch, inside):
+def test_a_proxy_of_the_environment_may_be_private_at_its_port_alone(monkeypatch, inside):
+    def connects():
+        with network.public_addresses_only():
+            try:
+                socket.create_connection(("127.0.0.1", inside.server_port)).close()
+            except network.PrivateAddressError:
+                return False
+        return True
+
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    assert not connects()
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{inside.server_port}")
+    assert connects()
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    with network.public_addresses_only(), socket.create_connection(("127.0.0.1", inside.server_port)):
-        pass
+    assert not connects()
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    assert not connects()
     monkeypatch.delenv("HTTP_PROXY")
+    assert not connects()
+
+
+def test_no_program_is_started_that_would_ask_for_us(tmp_path, monkeypatch):
+    marker = tmp_path / "ran"
+    program = tmp_path / "ffmpeg"
+    program.write_text(f"#!/bin/sh\ntouch {marker}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     with network.public_addresses_only(), pytest.raises(network.PrivateAddressError):
-        socket.create_connection(("127.0.0.1", inside.server_port))
-    with socket.create_connection(("127.0.0.1", inside.server_port)):
-        pass
+        subprocess.run(["ffmpeg", "-i", "http://127.0.0.1/"], check=False)
+    assert not marker.exists()
 
 
 @pytest.mark.parametrize(
