@@ -20,7 +20,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from genre_core.errors import GenreError, one_line
-from genre_core.project import CHECKPOINTS
+from genre_core.project import DOWNLOADS
 from genre_core.terminal import say
 
 _LOCK_SECONDS = 30.0
@@ -88,8 +88,8 @@ def _alone(name: str) -> Iterator[None]:
     GenreError
         Another process holds it for longer than a killed run takes to end.
     """
-    CHECKPOINTS.mkdir(exist_ok=True)
-    lock = FileLock(CHECKPOINTS / f".{name}.lock")
+    (DOWNLOADS / "locks").mkdir(parents=True, exist_ok=True)
+    lock = FileLock(DOWNLOADS / "locks" / f"{name}.lock")
     try:
         lock.acquire(timeout=_LOCK_SECONDS)
     except Timeout:

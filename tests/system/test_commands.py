@@ -194,10 +194,10 @@ def test_a_port_that_is_taken_is_an_error_before_any_address(tmp_path):
 
 def test_an_export_that_fails_its_check_leaves_the_one_before(tmp_path, monkeypatch):
     from genre_core.apps.cli import export
-    from genre_core.inference import onnx as onnx_export
+    from genre_core.inference import onnx_check
 
     (tmp_path / "m.onnx").write_text("the one before")
-    monkeypatch.setattr(onnx_export, "check", lambda *given, **more: {"largest_difference": 0.5})
+    monkeypatch.setattr(onnx_check, "check", lambda *given, **more: {"largest_difference": 0.5})
     chosen = cli_main.parser().parse_args(["export", str(tmp_path / "m.onnx"), "--model", "pretrained", "--without-features"])
     with pytest.raises(GenreError, match=r"would differ from torch by 5\.0e-01"):
         export.export(chosen)

@@ -158,7 +158,7 @@ def test_a_page_without_end_is_not_read_into_memory(tmp_path, monkeypatch):
                 handler.wfile.write(b"<p>" * 20_000)
                 sent.append(60_000)
 
-    monkeypatch.setattr(external_clips, "_MAX_PAGE_BYTES", 5_000_000)
+    monkeypatch.setattr("genre_core.datasets.ytdlp._MAX_PAGE_BYTES", 5_000_000)
     with servers.serve(endless) as server:
         (clip,) = fetch(listed(tmp_path, f"{server.url}.html,,rock,Page,,"), tmp_path, limits=dataclasses.replace(LIMITS, megabytes=1000))
     assert clip.status == "failed"

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -140,5 +141,6 @@ def test_nothing_in_the_project_unpickles():
         text = path.read_text()
         text = text.replace('torch.load(file, map_location="cpu", weights_only=True)', "")  # ImageNet's weights: tensors alone
         text = text.replace("allow_pickle=False", "")
+        text = re.sub(r"yaml\.load\(.*, _Loader\)", "", text)  # a SafeLoader that refuses aliases
         for word in ("pickle", "torch.load", "joblib.load", "allow_pickle=True", "yaml.load("):
             assert word not in text.replace("No pickle", "").replace("unpickles", ""), f"{path}: {word}"
