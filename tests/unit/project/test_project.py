@@ -1,9 +1,11 @@
 """The files that DVC and people read agree with the code."""
 
+import ast
 import hashlib
 import json
 import re
 
+import pytest
 import yaml
 from helpers.closure import ROOT, import_closure
 from helpers.pipeline_files import PIPELINE
@@ -11,6 +13,36 @@ from helpers.pipeline_files import PIPELINE
 from genre_core.config import architectures
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+WITHOUT_CODE = {"download", "fetch_external"}  # a changed comment must not fetch gigabytes again
+
+
+NO_RESULT = (
+    "genre_core/util/",
+    "genre_core/config/",
+    *(f"genre_core/{name}.py" for name in ("errors", "terminal", "project")),
+    "stages/run.py",
+)
+
+
+def is_docstring_alone(path):
+    return path.endswith("__init__.py") and len(ast.parse((ROOT / path).read_text()).body) == 1
+
+
+@pytest.mark.parametrize("stage", PIPELINE["stages"])
+def test_code_dependencies_cover_what_a_stage_imports(stage):
+    declared = [d for d in PIPELINE["stages"][stage]["deps"] if d.startswith(("genre_core/", "stages/")) and not d.endswith(".safetensors")]
+    if stage in WITHOUT_CODE:
+        assert not declared
+        return
+    own = {path for path in import_closure(f"stages.{stage}") if not path.startswith(NO_RESULT) and not is_docstring_alone(path)}
+    own -= {"genre_core/__init__.py", "stages/__init__.py"}
+    assert [path for path in sorted(own) if not any(path == d or path.startswith(f"{d}/") for d in declared)] == []
+    idle = [d for d in declared if "$" not in d and not any(path == d or path.startswith(f"{d}/") for path in own)]
+    assert idle == []
+    # `networks` imports the chosen one by name
+    assert ("genre_core/networks/${model.type}.py" in declared) == ("genre_core/networks/__init__.py" in own)
 
 
 def leaves(tree, prefix=""):
