@@ -15,7 +15,7 @@ def main() -> str:
     params = config.load()
     described = index.read(INDEX)
     # Under `segment` a copy of a training track would hold the audio of its test windows: that leak is not the one on show.
-    none = described.split["protocol"] == "segment" or PRECOMPUTED.exists()
+    none = described.split["protocol"] == "segment" or PRECOMPUTED.is_file()
     training = [] if none else list(described.starts("train"))
     copies = [copy for track in training for copy in versions.plan(track, params.augment.copies, params.seed)]
     jobs = []
@@ -28,7 +28,7 @@ def main() -> str:
     versions.write_copies(COPIES, copies)
     if described.split["protocol"] == "segment":
         return f"augment: no copies under protocol segment (they would hold the audio of test windows); {AUGMENTED} is empty"
-    if PRECOMPUTED.exists():
+    if PRECOMPUTED.is_file():
         return f"augment: no copies: the data set holds features, no waveforms; {AUGMENTED} is empty"
     return f"augment: {len(copies)} copies of {len(training)} training tracks, {frames} frames in {AUGMENTED}"
 

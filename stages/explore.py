@@ -30,7 +30,7 @@ def main() -> str:
 
 
 def _numbers(row: dict[str, str]) -> dict[str, Any]:
-    """A row of audit's tracks.csv, with its numbers as such; None where there is none."""
+    """Parse the numbers in a row of audit's tracks.csv; None where there is none."""
     text = ("file", "genre", "artist", "split", "problems")
     return {key: value if key in text else float(value) if value else None for key, value in row.items()}
 

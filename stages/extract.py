@@ -17,7 +17,7 @@ from stages.run import run
 
 def main() -> str:
     params = config.load()
-    if PRECOMPUTED.exists():
+    if PRECOMPUTED.is_file():
         return _made(params)
     jobs = [extract.Job(row["track"], RAW / row["path"]) for row in read_csv(INDEX / "tracks.csv", ["track", "path"], strip=False)]
     spec = FeatureSpec.of(params.features)

@@ -17,7 +17,7 @@ OUT = METRICS / "interventions"
 def main() -> str:
     params = config.load()
     split = index.read(INDEX)
-    rows = [] if PRECOMPUTED.exists() else [split.tracks[track] for track in split.starts("test")]
+    rows = [] if PRECOMPUTED.is_file() else [split.tracks[track] for track in split.starts("test")]
     found = (
         interventions.measure(
             MODEL,

@@ -104,7 +104,7 @@ def _alone(name: str) -> Iterator[None]:
 
 
 def described(data_set: Mapping[str, Any]) -> str:
-    """The data set and protocol of a model or a score, for a summary line."""
+    """Describe the data set and protocol of a model or a score in a line."""
     return f"{data_set['data_set']}, protocol {data_set['protocol']}{' (LEAKY)' if data_set['leaky'] else ''}"
 
 

@@ -45,7 +45,7 @@ def rounded(value: float | None) -> float | None:
 
 
 def score_clips(heard: list[tuple[str, Prediction]], genres: list[str], options: dict[str, int]) -> tuple[int, dict[str, Any]]:
-    """Number of clips of the model's genres, and their scores."""
+    """Score the clips of the model's genres; return their number and the scores."""
     known = [(true, said) for true, said in heard if true in genres]
     if not known:
         return 0, NO_SCORES

@@ -114,7 +114,7 @@ def _predictor(model: Path) -> Predictor:
 
 
 def _judge(file: Path, model: Path) -> list[str]:
-    """The answer after each intervention; none for a track that is too short when faster."""
+    """Judge a track after each intervention; a track too short when faster has no answer."""
     predictor = _predictor(model)
     audio = decode(file, sample_rate=predictor.sample_rate)
     if audio.seconds / 1.05 < predictor.model.segment_seconds + 0.1:

@@ -25,7 +25,7 @@ from genre_core.models.normalisation import within_range
 
 @dataclass(frozen=True)
 class Explanation:
-    """Of one file and one genre.
+    """The explanation of one genre's probability for one file.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Explanation:
 
     @property
     def bands(self) -> list[tuple[str, float]]:
-        """Each band, low to high, with the fall of the whole file's probability."""
+        """Bands from low to high, each with the fall of the file's probability."""
         edges = [f"{hz:.0f}" for hz in self.edges_hz]
         return [(f"{low}-{high} Hz", float(fall)) for low, high, fall in zip(edges[:-1], edges[1:], self.falls, strict=True)]
 
@@ -111,14 +111,14 @@ def explain(model: Model, y: np.ndarray, sample_rate: int, starts_seconds: Seque
 
 
 def _within_range(model: Model, mel: np.ndarray) -> np.ndarray:
-    """What of `mel` its networks see: without the loudest band, their range would else reach further down in the others."""
+    """Limit `mel` to the range that its networks see, before a loud band is taken out."""
     members = model.members if isinstance(model, Ensemble) else [model]
     ranges = [member.normalisation.range_db for member in members if member.kind == "mel"]
     return within_range(torch.from_numpy(mel), max(ranges)).numpy() if ranges and all(ranges) else mel
 
 
 def _filling(model: Model, mel: np.ndarray) -> np.ndarray:
-    """What stands in each bin of a band that is taken away: what the network's normalisation makes ordinary."""
+    """Return the level that replaces each bin of an occluded band: the network's average input."""
     for member in model.members if isinstance(model, Ensemble) else [model]:
         if member.kind == "mel" and member.normalisation.kind == "dataset":
             return member.normalisation.mean.numpy()

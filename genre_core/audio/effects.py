@@ -22,14 +22,14 @@ def filtered(y: np.ndarray, sample_rate: int, *, hz: float, kind: str) -> np.nda
 
 
 def mp3(y: np.ndarray, sample_rate: int) -> np.ndarray:
-    """There and back through an mp3 of a constant 64 kb/s, by libsndfile (LAME)."""
+    """Encode as mp3 at a constant 64 kb/s and decode, by libsndfile (LAME)."""
     if sample_rate not in MP3_RATES:
         return resample(mp3(resample(y, sample_rate, 44_100), 44_100), 44_100, sample_rate)
     return soundfile.read(as_mp3(y, sample_rate), dtype="float32")[0]
 
 
 def as_mp3(y: np.ndarray, sample_rate: int) -> io.BytesIO:
-    """An mp3 of a constant 64 kb/s; `sample_rate` is one of `MP3_RATES`."""
+    """Encode as mp3 at a constant 64 kb/s; `sample_rate` is one of `MP3_RATES`."""
     slowest, fastest = (32, 320) if sample_rate >= 32000 else (8, 160)  # kb/s of the format, on which libsndfile's scale from 0 to 1 lies
     level = (fastest - MP3_KBPS) / (fastest - slowest)
     file = io.BytesIO()
@@ -41,12 +41,12 @@ def as_mp3(y: np.ndarray, sample_rate: int) -> io.BytesIO:
 
 
 def gained(y: np.ndarray, sample_rate: int, *, db: float) -> np.ndarray:
-    """Louder or softer by `db`."""
+    """Amplify by `db` decibels."""
     return y * np.float32(10 ** (db / 20))
 
 
 def unchanged(y: np.ndarray, sample_rate: int) -> np.ndarray:
-    """As it is."""
+    """Return the signal unchanged."""
     return y
 
 

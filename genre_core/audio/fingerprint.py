@@ -29,7 +29,7 @@ _EVERY = 2  # codes looked up of one side: neighbours are nearly equal
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Of one recording.
+    """The fingerprint of one recording.
 
     Attributes
     ----------

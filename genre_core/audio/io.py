@@ -71,13 +71,13 @@ class Audio:
 
 
 def peak(y: np.ndarray) -> float:
-    """Highest absolute sample of a non-empty signal; no finite number if one sample is none. Makes no temporary array."""
+    """Return the highest absolute sample; not finite if one sample is not. No temporary array."""
     low, high = float(y.min()), float(y.max())
     return low + high if math.isnan(low + high) else max(high, -low)
 
 
 def resample(y: np.ndarray, sample_rate: int, wanted: int) -> np.ndarray:
-    """Mono samples at another rate (soxr, high quality), as float32 [shape=(about n * wanted / sample_rate,)]."""
+    """Resample a mono signal (soxr, high quality) to float32 [shape=(about n * wanted / sample_rate,)]."""
     y = np.asarray(y, np.float32)
     return y if sample_rate == wanted else soxr.resample(y, sample_rate, wanted, quality="HQ")
 
@@ -229,7 +229,7 @@ def _open_soundfile(path: str | Path, source: IO[bytes]) -> tuple[Iterator[np.nd
 
 
 class _Bounded:
-    """A file for FFmpeg that ends at a deadline, so that no damaged file keeps its demuxer reading for ever."""
+    """A file that ends at a deadline, so that no damaged file keeps FFmpeg reading."""
 
     def __init__(self, file: IO[bytes], until: float) -> None:
         self.file, self.until = file, until

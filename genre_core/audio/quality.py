@@ -38,7 +38,7 @@ def _promised_seconds(path: Path) -> float | None:
 
 
 def _channels(path: Path, mono: np.ndarray, channels: int) -> list[np.ndarray]:
-    """The channels of a file one by one, as one may be clipped and their mean not; the mean alone where libsndfile cannot read it."""
+    """Read the channels of a file one by one: one may be clipped and their mean not. Fall back to the mean."""
     if channels == 1 or len(mono) > _MOST_SAMPLES:
         return [mono]
     try:
@@ -48,7 +48,7 @@ def _channels(path: Path, mono: np.ndarray, channels: int) -> list[np.ndarray]:
 
 
 def _clipped_share(y: np.ndarray) -> float:
-    """Share of samples in runs of three or more, equal to within a step of 16 bits, at the positive or the negative peak."""
+    """Return the share of samples at a peak, in runs of three or more equal to 16 bits."""
     total = 0
     for side in (y, -y):
         top = float(side.max())
@@ -75,7 +75,7 @@ def level_and_bandwidth(y: np.ndarray, sample_rate: int) -> tuple[float, float, 
 
 
 def _below(y: np.ndarray, sample_rate: int, hz: float) -> float:
-    """Share of the power below `hz`, direct current included, from the spectrum of the first minute."""
+    """Return the share of power below `hz`, offset included, in the first minute."""
     from scipy import fft
 
     y = y[: 60 * sample_rate]

@@ -6,6 +6,7 @@ which YAML reads as a string) and every problem is reported with its key, its va
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,16 @@ class _Loader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError(f"an alias (*{self.peek_event().anchor}) is not allowed: write the value out")
         return super().compose_node(parent, index)
+
+
+def _decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    """Read a whole number as written: 0x10 and 1:30 are texts to people, and megabytes of digits are no number."""
+    if not re.fullmatch(r"[-+]?[0-9_]{1,400}", node.value):
+        raise yaml.YAMLError(f"{node.value[:40]!r} is no whole number in digits")
+    return int(node.value.replace("_", ""))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _decimal)
 
 
 def load(path: str | Path = "params.yaml") -> Params:

@@ -86,7 +86,7 @@ class MadeFeatures(Section):
 
 
 class Dataset(Section):
-    """Where the music comes from."""
+    """The data set."""
 
     name: Literal["demo", "gtzan", "folder", "features"]
     demo: Demo
@@ -96,7 +96,7 @@ class Dataset(Section):
 
 
 class Segment(Section):
-    """Which tracks are used, how they are split, and the windows cut from them."""
+    """The split of tracks, and the windows cut from them."""
 
     protocol: Literal["official", "artist", "track", "segment"]
     folds: int = Field(ge=3, le=100)
@@ -115,7 +115,7 @@ class Segment(Section):
 
 
 class Audit(Section):
-    """When two files hold the same recording: see `genre_core.audio.fingerprint.find_pairs`."""
+    """Thresholds for duplicates: see `genre_core.audio.fingerprint.find_pairs`."""
 
     similarity: float = Field(gt=0.5, le=1)
     overlap_seconds: float = Field(ge=1, le=60)
@@ -164,7 +164,7 @@ class Copies(Section):
 
 
 class Batches(Section):
-    """What is drawn anew for each batch while training."""
+    """Augmentation that is drawn anew for each batch."""
 
     crops: bool
     mixup_alpha: float = Field(ge=0, le=10)
@@ -200,7 +200,7 @@ class Train(Section):
 
 
 class Model(BaseModel):
-    """Which network, and one section of hyper-parameters for each, validated by the network's own file."""
+    """The chosen network, and one section of hyper-parameters for each network."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -219,7 +219,7 @@ class Model(BaseModel):
         return self
 
     def chosen(self) -> dict[str, Any]:
-        """The section of the chosen network, as it stands in params.yaml."""
+        """Return the section of the chosen network, as it stands in params.yaml."""
         return (self.model_extra or {})[self.type]
 
 

@@ -51,8 +51,11 @@ def parse(section: type[S], values: object, where: str, prefix: str = "") -> S:
 
 
 def _shown(value: object) -> str:
-    """A value in an error: a long one is cut."""
-    text = reprlib.repr(value)
+    """Show a value in an error; a long one is cut."""
+    try:
+        text = reprlib.repr(value)
+    except ValueError:  # a number of thousands of digits
+        return f"a {type(value).__name__} of too many digits"
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 

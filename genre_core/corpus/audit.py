@@ -89,7 +89,7 @@ class Copies:
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found in a data set.
+    """The findings of an audit.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ class Audit:
 
     @property
     def clean(self) -> bool:
-        """Nothing was found."""
+        """Whether the audit found nothing."""
         return not (self.pairs or self.crossing_artists or any(t.problems for t in self.tracks))
 
     @property
@@ -171,7 +171,7 @@ def audit(root: str | Path, tracks: Sequence[Track], *, similarity: float = 0.85
 
 
 def _look(track: Track, root: Path) -> tuple[AuditedTrack, fingerprint.Fingerprint, str]:
-    """A file's row, fingerprint and digest of samples."""
+    """Measure a file: its row, its fingerprint, and a digest of its samples."""
     names = (track.path, track.genre, track.artist, track.split)
     nothing = fingerprint.Fingerprint(np.zeros(0, np.uint32), np.zeros(0, bool))
     if track.path.endswith(".npy"):
@@ -214,7 +214,7 @@ def _look(track: Track, root: Path) -> tuple[AuditedTrack, fingerprint.Fingerpri
 
 
 def _flag_lengths(rows: list[AuditedTrack]) -> list[AuditedTrack]:
-    """Where nearly all tracks are of one length, shorter ones were cut off."""
+    """Mark shorter tracks as truncated, where nearly all tracks have one length."""
     seconds = np.array([r.seconds for r in rows if r.seconds is not None])
     if len(seconds) < 10 or np.mean(np.abs(seconds / (usual := float(np.median(seconds))) - 1) < 0.05) < 0.9:
         return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
@@ -44,8 +45,33 @@ def artist_group(artist: str, track: str) -> str:
     return artist or f"\n{track}"  # no artist has such a name
 
 
+def check_names(track: Track, where: str) -> None:
+    """Refuse names that no report, page or model could hold.
+
+    Raises
+    ------
+    GenreError
+        A name has control characters, or would end or begin a script in a page.
+    """
+    for what in ("path", "genre", "artist"):
+        name = getattr(track, what)
+        if (any(ord(c) < 32 or ord(c) == 127 for c in name) and what != "path") or "\0" in name:
+            raise GenreError(f"{where}: {what} {name[:100]!r} of {track.path[:100]!r} has control characters; rename it")
+        if ("</" in name and what != "path") or "<!--" in name or re.search("</?script", name, re.IGNORECASE):
+            raise GenreError(f"{where}: {what} {name[:100]!r} of {track.path[:100]!r} holds HTML; rename it")
+
+
 def write_catalogue(folder: str | Path, tracks: Iterable[Track]) -> None:
-    """Write ``catalogue.csv``, one row a track."""
+    """Write ``catalogue.csv``, one row a track.
+
+    Raises
+    ------
+    GenreError
+        See `check_names`.
+    """
+    tracks = list(tracks)
+    for track in tracks:
+        check_names(track, str(folder))
     write_csv(Path(folder) / CATALOGUE, [f.name for f in fields(Track)], (asdict(track) for track in tracks))
 
 

@@ -57,7 +57,7 @@ class Index:
 
     @property
     def split_digest(self) -> str:
-        """Tells whether two models were trained on the same side of the same split: of each track's sides, in hexadecimal."""
+        """Digest of each track's side of the split: equal for models of one split."""
         sides = sorted({(w.track, w.split) for w in self.windows})
         return hashlib.sha256(json.dumps(sides).encode()).hexdigest()[:16]
 
@@ -67,7 +67,7 @@ class Index:
         return sorted({self.tracks[w.track].genre for w in self.windows})
 
     def starts(self, split: str) -> dict[str, list[float]]:
-        """Start of each window of `split` in seconds, by track."""
+        """Return the starts of the windows of `split` in seconds, by track."""
         found: dict[str, list[float]] = {}
         for window in self.windows:
             if window.split == split:
@@ -76,7 +76,7 @@ class Index:
 
 
 def window_starts(track_seconds: float, seconds: float, hop_seconds: float) -> list[float]:
-    """Start of each whole window of `seconds`, every `hop_seconds`; empty for a shorter track."""
+    """Return the start of each whole window of `seconds`, every `hop_seconds`."""
     count = int((track_seconds - seconds) / hop_seconds + 1e-9) + 1 if track_seconds + 1e-9 >= seconds else 0
     return [round(i * hop_seconds, 6) for i in range(count)]
 

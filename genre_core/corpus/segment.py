@@ -22,7 +22,7 @@ from genre_core.util.parallel import map_tracks
 
 
 def read_pairs(path: str | Path) -> list[tuple[str, str]]:
-    """The pairs of files in a pairs.csv."""
+    """Read the pairs of files in a pairs.csv."""
     return [(row["a"], row["b"]) for row in read_csv(path, ["a", "b"], strip=False)]
 
 
@@ -123,14 +123,14 @@ def build(
 
 
 def _twins(catalogue: Sequence[Track], pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The tracks of each pair of paths, in the order of the catalogue."""
+    """Return the tracks of each pair of paths, in the order of the catalogue."""
     number = {track.path: i for i, track in enumerate(catalogue)}
     ordered = [sorted((number[a], number[b])) for a, b in pairs if a in number and b in number]
     return [(catalogue[a].track, catalogue[b].track) for a, b in sorted(ordered)]
 
 
 def _check(track: Track, *, raw: Path, seconds: float, silence_dbfs: float) -> IndexedTrack | str:
-    """Decode a track; what is known of it, or the reason for which it can not be used."""
+    """Decode a track; return its row of the index, or the reason to reject it."""
     if track.path.endswith(".npy"):
         return _check_features(track, raw, seconds)
     try:
@@ -154,7 +154,7 @@ def _check(track: Track, *, raw: Path, seconds: float, silence_dbfs: float) -> I
 
 
 def _check_features(track: Track, raw: Path, seconds: float) -> IndexedTrack | str:
-    """Likewise, of a track that is features: it has no level, and ends with its last frame."""
+    """Check a track of precomputed features: it has no level, and ends with its last frame."""
     made = read_json(raw / DESCRIPTION)
     frames = len(np.load(raw / track.path, mmap_mode="r", allow_pickle=False))
     there = round((frames - 1) * made["hop_length"] / made["sample_rate"], 6)

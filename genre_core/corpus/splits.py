@@ -26,7 +26,7 @@ NO_TEST = "valid part: the data set has no test part; one fold of its train part
 
 @dataclass(frozen=True)
 class Crossings:
-    """What stands on more than one side of a split."""
+    """Tracks and artists on more than one side of a split."""
 
     tracks: int
     artists: tuple[str, ...]
@@ -127,7 +127,7 @@ def split(
 
 
 def _joined(groups: Sequence[str], tracks: Sequence[Track], together: Iterable[tuple[str, str]]) -> list[str]:
-    """The groups, those of tracks that `together` links made one, under the name that sorts first; a track that is not used links too."""
+    """Merge the groups of tracks that `together` links, under the name that sorts first."""
     group_of = {t.track: group for t, group in zip(tracks, groups, strict=True)}
     others = linked((group_of.get(a, f"\n\n{a}"), group_of.get(b, f"\n\n{b}")) for a, b in together)
     used = set(groups)
@@ -135,14 +135,14 @@ def _joined(groups: Sequence[str], tracks: Sequence[Track], together: Iterable[t
 
 
 def linked(pairs: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
-    """Of each name in `pairs`, all that it is linked to, itself too, directly or through others: two excerpts, through the whole song."""
+    """Return all names that each name in `pairs` is linked to, directly or through others."""
     import networkx as nx  # here, as a prediction imports this module too and should start quickly
 
     return {name: names for names in nx.connected_components(nx.Graph(pairs)) for name in names}
 
 
 def lacks_test(tracks: Sequence[Track]) -> bool:
-    """Whether the data set's own split has a valid part and no test part."""
+    """Tell whether the data set's own split has a valid part and no test part."""
     return any(t.split == "valid" for t in tracks) and not any(t.split == "test" for t in tracks)
 
 

@@ -18,6 +18,7 @@ from genre_core.errors import GenreError, one_line
 from genre_core.util.files import read_csv
 
 METADATA = "metadata.csv"
+_DEEPEST = 64  # folders within folders
 _OUR_NAMES = {CATALOGUE, DESCRIPTION, METADATA}  # what stands beside the tracks, here or in data/raw
 
 
@@ -71,7 +72,7 @@ class LeftOut:
 
 
 def scan(root: Path) -> tuple[list[Track], set[str], LeftOut]:
-    """The tracks of `root` (those in no genre's folder have none), the paths that are there, and what is left out.
+    """List the tracks of `root`, the paths that exist, and what is left out.
 
     Raises
     ------
@@ -92,7 +93,7 @@ def scan(root: Path) -> tuple[list[Track], set[str], LeftOut]:
 
 
 def leaves(path: Path, root: Path) -> bool:
-    """Whether `path`, its links followed, lies outside of the folder `root`."""
+    """Tell whether `path`, its links followed, lies outside the folder `root`."""
     return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
 
 
@@ -124,6 +125,9 @@ def _audio_files(root: Path) -> tuple[set[str], list[str], list[str]]:
             continue
         visited.add(real)
         shown = sorted(s for s in subfolders if not s.startswith("."))
+        if len(Path(folder).relative_to(root).parts) >= _DEEPEST:
+            stray += [(Path(folder) / name).relative_to(root).as_posix() for name in shown]
+            shown = []
         outside = {name for name in [*shown, *names] if Path(folder, name).is_symlink() and leaves(Path(folder, name), root)}
         links += [Path(folder, name).relative_to(root).as_posix() for name in sorted(outside) if not name.startswith(".")]
         ours = {name for name in shown if Path(folder) == root and name.casefold() in _OUR_NAMES}
@@ -142,7 +146,7 @@ def _audio_files(root: Path) -> tuple[set[str], list[str], list[str]]:
 
 
 def _is_text(name: str) -> bool:
-    """Whether a file's name is Unicode, and not bytes of another encoding."""
+    """Tell whether a file's name is Unicode, not bytes of another encoding."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -160,10 +164,12 @@ def _read_metadata(root: Path) -> dict[str, dict[str, str]]:
     for number, row in enumerate(read_csv(file, ["path"]), start=2):
         path = PurePosixPath(row["path"].replace("\\", "/")).as_posix()
         where = f"{file}, line {number}"
-        if path == "." or path.startswith("/") or ".." in PurePosixPath(path).parts:
+        if "\0" in path or path == "." or path.startswith("/") or ".." in PurePosixPath(path).parts:
             raise GenreError(f"{where}: path {row['path']!r} must be relative and stay inside {root}")
         if any(part.startswith(".") for part in PurePosixPath(path).parts) or path.split("/")[0].casefold() in _OUR_NAMES:
             raise GenreError(f"{where}: path {row['path']!r} is hidden, or a name of this project's own files; give the file another name")
+        if path.lower().endswith(".npy"):
+            raise GenreError(f"{where}: path {row['path']!r} is an array, no audio; see dataset.features for features made elsewhere")
         if leaves(root / path, root):
             raise GenreError(f"{where}: path {row['path']!r} is a link that leaves {root}; put the file itself there")
         if path in rows:

@@ -44,7 +44,7 @@ _NAME = re.compile(r"([a-z]+)\.(\d{5})\.(wav|au|flac|mp3|ogg|aiff?)", re.IGNOREC
 
 @dataclass(frozen=True)
 class Mirror:
-    """Where the archive may be had."""
+    """An address of the archive."""
 
     url: str
     size: int | None = None
@@ -75,7 +75,7 @@ class Known:
 
 
 def table() -> dict[str, Known]:
-    """The packaged table of all 1,000 tracks, by name."""
+    """Read the packaged table of all 1,000 tracks, by name."""
     rows = read_csv(_TABLE, ["track", "genre", "split", "artist", "n_samples"], comments=True)
     return {r["track"]: Known(r["track"], r["genre"], r["split"], r["artist"], int(r["n_samples"])) for r in rows}
 
@@ -136,7 +136,7 @@ def download(
 
 
 def place(member: PurePosixPath) -> str | None:
-    """Where a file of any known layout belongs: ``<genre>/<track>.<suffix>``; None for what is no track."""
+    """Return the place of a file, ``<genre>/<track>.<suffix>``; None if it is no track."""
     match = _NAME.fullmatch(member.name)
     if match is None or "__MACOSX" in member.parts:  # that leaves ._*, .DS_Store, *.mf and everything else out
         return None

@@ -13,6 +13,7 @@ An ``.npz`` of plain arrays:
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections import Counter
@@ -30,19 +31,12 @@ from genre_core.util.archives import check_zip
 from genre_core.util.files import atomic, plain_file, write_json
 
 _BROKEN = (
-    OSError,
-    TypeError,
-    ValueError,
-    KeyError,
-    EOFError,
-    RuntimeError,
-    NotImplementedError,
-    OverflowError,
-    zipfile.BadZipFile,
-    zlib.error,
+    *(OSError, TypeError, ValueError, KeyError, EOFError, RuntimeError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError, SystemError, SyntaxError),
 )
 _MAX_UNPACKED = 100  # bytes for each that a member takes in the file
 _SMALL_BYTES = 50_000_000
+_MAX_TRACKS = 1_000_000
 _MAX_TRACK_VALUES = 20_000_000  # an hour and a half at 43 columns of 128 bins a second
 
 
@@ -70,7 +64,7 @@ class _Array:
 
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, Fortran order and type of an array's file."""
+    """Read shape, Fortran order and type from an array's file."""
     version = np.lib.format.read_magic(stream)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
     if read is None:
@@ -79,7 +73,7 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 def _arrays(file: zipfile.ZipFile) -> dict[str, _Array]:
-    """The arrays of an ``.npz`` by name; sizes, types and packing are checked, and no values read."""
+    """List the arrays of an ``.npz``; check sizes, types and packing, and read no values."""
     found: dict[str, _Array] = {}
     for member in file.infolist():
         name = member.filename.removesuffix(".npy")
@@ -105,7 +99,7 @@ def _arrays(file: zipfile.ZipFile) -> dict[str, _Array]:
 
 
 def _texts(array: _Array) -> list[str]:
-    """The values of an array of text."""
+    """Read the values of an array of text."""
     if len(array.shape) != 1 or array.dtype.kind not in "US" or array.member.file_size > _SMALL_BYTES:
         raise ValueError(f"{array.member.filename} is {array.dtype} {array.shape}, expected text of shape (tracks,)")
     values = [value.item() for value in array.rows()]
@@ -116,10 +110,12 @@ def _texts(array: _Array) -> list[str]:
 
 
 def _checked(path: Path, x: _Array, texts: Mapping[str, list[str]]) -> list[Track]:
-    """The tracks, after everything but the values was checked."""
+    """Check everything but the values, and return the tracks."""
     count = x.shape[0] if x.shape else 0
     if len(x.shape) != 3 or x.dtype.kind not in "fiu" or any(len(values) != count for values in texts.values()):
         raise GenreError(f"{path}: X is {x.dtype} {x.shape}, expected numbers of shape (tracks, bins, frames), as many as the other arrays")
+    if not 0 < count <= _MAX_TRACKS or not x.shape[2]:
+        raise GenreError(f"{path}: X is {x.shape}: 1 to {_MAX_TRACKS:,} tracks of at least a frame are read")
     if not 16 <= x.shape[1] <= 256:
         raise GenreError(f"{path}: X has {x.shape[1]} bins, 16 to 256 are possible; is it of shape (tracks, bins, frames)?")
     if x.shape[1] * x.shape[2] > _MAX_TRACK_VALUES:

@@ -20,7 +20,7 @@ _MAX_PAGE_BYTES = 50_000_000
 
 @dataclass(frozen=True)
 class Limits:
-    """What a download may cost, and how it is asked for.
+    """Limits of a download, and options of yt-dlp.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ def cookies_exist(limits: Limits) -> None:
 
 
 def advice(reason: str, version: str) -> tuple[str, bool]:
-    """What an error of yt-dlp means for people, and whether the next clip will fare alike.
+    """Explain an error of yt-dlp; tell whether the next clip will fail alike.
 
     Parameters
     ----------

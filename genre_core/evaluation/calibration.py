@@ -49,7 +49,7 @@ _PRIOR_DEVIATION = 0.3  # from 0.55 to 1.8 within two of them
 
 
 def fit_temperature(logits: Sequence[torch.Tensor], genres: Sequence[int], *, prior_deviation: float = _PRIOR_DEVIATION) -> float:
-    """The temperature that makes the tracks' `genres` most likely (Guo et al. 2017), between 0.1 and 10.
+    """Fit the temperature that makes the tracks' `genres` most likely (Guo et al. 2017), between 0.1 and 10.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from genre_core.util.files import read_csv
 
 @dataclass(frozen=True)
 class Comparison:
-    """The second model against the first, on the tracks that both judged.
+    """The comparison of a second model with a first, on the tracks that both judged.
 
     Attributes
     ----------

@@ -92,12 +92,12 @@ def _wilson(share: float, n: int) -> tuple[float, float]:
 
 
 def with_interval(scores: Mapping[str, Any], metric: str = "accuracy") -> str:
-    """A score of `scores` as text, such as "0.800 [0.650, 0.950]"; "null" where there is none."""
+    """Format a score with its interval, such as "0.800 [0.650, 0.950]"; "null" if absent."""
     if scores[metric] is None:
         return "null"
     return interval(scores[metric], scores[f"{metric}_low"], scores[f"{metric}_high"])
 
 
 def interval(value: float, low: float, high: float, *, sign: str = "") -> str:
-    """A value and its interval as text; with the sign ``"+"`` a difference, such as "+0.050 [-0.010, +0.110]"."""
+    """Format a value and its interval; with the sign ``"+"``, such as "+0.050 [-0.010, +0.110]"."""
     return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"

@@ -20,13 +20,13 @@ def precision_recall_f1(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
 
 
 def macro_f1(true: np.ndarray, predicted: np.ndarray, n_genres: int) -> float:
-    """Mean F1 over the genres that are there or were predicted, as scikit-learn's ``f1_score(average="macro")``."""
+    """Return the mean F1 of genres present or predicted, as scikit-learn's ``f1_score(average="macro")``."""
     matrix = confusion(true, predicted, n_genres)
     seen = matrix.sum(0) + matrix.sum(1) > 0
     return float(precision_recall_f1(matrix)[2][seen].mean())
 
 
 def top_accuracy(true: np.ndarray, probabilities: np.ndarray, k: int) -> float:
-    """Share of items whose genre is among the `k` most probable."""
+    """Return the share of items whose genre is among the `k` most probable."""
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
     return float((order == true[:, None]).any(1).mean())

@@ -19,7 +19,7 @@ from genre_core.util.parallel import map_tracks
 
 @dataclass(frozen=True)
 class Job:
-    """A row of the store to be: its id, its audio file, and what is done to the waveform first."""
+    """A row to be extracted: its id, its audio file, and a change of the waveform."""
 
     id: str
     path: Path

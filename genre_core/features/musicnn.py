@@ -38,12 +38,12 @@ _BLOCK_FRAMES = 2048
 
 
 def frames(seconds: float) -> int:
-    """Patches within a window of `seconds`; at least one."""
+    """Return the number of patches in a window of `seconds`; at least one."""
     return max(1, (SPEC.frames(seconds) - PATCH_FRAMES) // PATCH_HOP_FRAMES + 1)
 
 
 def first_frame(start_seconds: float) -> int:
-    """The patch that begins nearest to `start_seconds`."""
+    """Return the patch that begins nearest to `start_seconds`."""
     return round(start_seconds * SPEC.sample_rate / SPEC.hop_length / PATCH_HOP_FRAMES)
 
 
@@ -74,7 +74,7 @@ class Backbone(nn.Module):
         self.tags = nn.Linear(200, 50)
 
     def convolve(self, mel: torch.Tensor) -> torch.Tensor:
-        """The convolutional part: `mel` (B, T, 96) to feature maps (B, 753, T)."""
+        """Convolve `mel` (B, T, 96) to feature maps (B, 753, T)."""
         x = self.input(mel.unsqueeze(1))  # (B, 1, T, 96)
         parts = [layer(functional.pad(x, (0, 0, 3, 3))).amax(3) for layer in self.timbral]  # (B, 204, T)
         by_band = x.permute(0, 3, 1, 2).flatten(0, 1)  # (B * 96, 1, T): temporal filters see one band each
@@ -96,7 +96,7 @@ class Backbone(nn.Module):
 
 @functools.lru_cache(maxsize=1)
 def load() -> Backbone:
-    """The packaged weights, in float32."""
+    """Load the packaged weights, in float32."""
     state = {name: value.float() for name, value in load_file(WEIGHTS).items()}
     backbone = Backbone().eval().requires_grad_(False)
     backbone.load_state_dict(state)
@@ -105,23 +105,23 @@ def load() -> Backbone:
 
 
 def tag_names() -> list[str]:
-    """The 50 last.fm tags, in the order of the columns."""
+    """Read the 50 last.fm tags, in the order of the columns."""
     with safetensors.safe_open(WEIGHTS, framework="pt") as file:
         return list(json.loads(file.metadata()["tags"]))
 
 
 def decibel(y: np.ndarray) -> np.ndarray:
-    """Log-mel of mono samples at 16 kHz, shape (T, 96), dB."""
+    """Compute the log-mel of mono samples at 16 kHz, shape (T, 96), dB."""
     return mel_and_mfcc(y, SPEC)[0]
 
 
 def log_mel(mel: np.ndarray) -> torch.Tensor:
-    """musicnn's input of `decibel`, shape (T, 96), float32 (the wheel's own float16 overflows on loud music)."""
+    """Convert `decibel` to musicnn's input, shape (T, 96), float32 (float16 overflows on loud music)."""
     return torch.log10(1e4 * 10 ** (torch.from_numpy(mel) / 10) + 1)
 
 
 def level_changes_db(mel_db: np.ndarray) -> float:
-    """How much the level of the bands of `decibel` changes over time: standard deviation in dB, bands weighted by their power.
+    """Return the change of level over time: standard deviation in dB, bands weighted by power.
 
     About 0.3 for a steady tone, 5 to 11 for music.
     """
@@ -131,7 +131,7 @@ def level_changes_db(mel_db: np.ndarray) -> float:
 
 
 def embeddings(y: np.ndarray) -> np.ndarray:
-    """Embeddings of a track, one a second.
+    """Compute the embeddings of a track, one a second.
 
     The convolutions run once over the track and the pooling over patches of it, which is three times as fast as patch
     by patch; the tags of the two ways correlate at 0.99, as only the patches' edges differ.
@@ -151,7 +151,7 @@ def embeddings(y: np.ndarray) -> np.ndarray:
 
 @torch.inference_mode()
 def embed_decibel(mel_db: np.ndarray) -> np.ndarray:
-    """`embeddings` of what `decibel` gave."""
+    """Compute `embeddings` from the log-mel of `decibel`."""
     backbone = load()
     mel = log_mel(mel_db)
     total = len(mel)
@@ -171,5 +171,5 @@ def embed_decibel(mel_db: np.ndarray) -> np.ndarray:
 
 
 def features(y: np.ndarray) -> dict[Kind, np.ndarray]:
-    """`embeddings` as a feature of the store, in its float16."""
+    """Compute `embeddings` for the store, in its float16."""
     return {"musicnn": rounded(embeddings(y))}

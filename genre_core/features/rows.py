@@ -20,10 +20,10 @@ class Grid(Protocol):
 
 
 def grid(kind: Kind, spec: FeatureSpec) -> Grid:
-    """The grid of a kind of feature."""
+    """Return the grid of a kind of feature."""
     return cast(Grid, musicnn) if kind == "musicnn" else spec
 
 
 def bins(kind: Kind, spec: FeatureSpec) -> int:
-    """Values in a row of a kind of feature."""
+    """Return the number of values in a row of a kind of feature."""
     return {"mel": spec.n_mels, "mfcc": spec.n_mfcc, "musicnn": musicnn.WIDTH}[kind]

@@ -20,7 +20,7 @@ _BLOCK_FRAMES = 128  # of (frames, n_fft): a block's spectrum stays in the proce
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """What makes features comparable: stored with every feature file and every model.
+    """Parameters of a spectrogram: stored with every feature file and model.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class FeatureSpec:
 
     @classmethod
     def of(cls, features: Features) -> FeatureSpec:
-        """The part of params.yaml's section that extraction depends on."""
+        """Take the parameters that extraction depends on from params.yaml's section."""
         return cls(**features.model_dump(exclude={"normalise", "range_db"}))
 
     def frames(self, seconds: float) -> int:
@@ -56,7 +56,7 @@ class FeatureSpec:
 
 
 def mel_and_mfcc(y: np.ndarray, spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray]:
-    """Log-mel spectrogram and MFCC of a whole track.
+    """Compute the log-mel spectrogram and MFCC of a whole track.
 
     Frames are centred (zero padding at both ends), windowed with a periodic Hann window; power in each of Slaney's
     area-normalised mel bands, in dB re 1.0 with a floor of 1e-10; MFCC are its orthonormal DCT-II (Davis and
@@ -79,14 +79,14 @@ def mel_and_mfcc(y: np.ndarray, spec: FeatureSpec) -> tuple[np.ndarray, np.ndarr
 
 
 def log_mel(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-    """The first of `mel_and_mfcc`, alone."""
+    """Compute the log-mel spectrogram of `mel_and_mfcc` alone."""
     padded = np.pad(np.asarray(y, np.float32), spec.n_fft // 2)
     return whole_frames(padded, spec)[: 1 + len(y) // spec.hop_length]
 
 
 @torch.inference_mode()
 def whole_frames(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-    """Log-mel of the frames that lie wholly inside `y`, without padding: frame k begins with sample ``k * hop_length``.
+    """Compute the log-mel of frames wholly inside `y`: frame k begins with sample ``k * hop_length``.
 
     Returns
     -------

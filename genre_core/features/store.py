@@ -15,6 +15,7 @@ Rows and tables carry checksums (Fletcher 32), and so does the file's own struct
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, fields
@@ -34,17 +35,18 @@ SCHEMA = 1
 MAX_STORE_BYTES = 2**40
 MAX_UNPACKED = 200  # bytes of a dataset for each that it takes in the file
 _SMALL_BYTES = 50_000_000
+_MAX_CHUNK_BYTES = 16_000_000
 _REMEDY = "`dvc repro -f extract embed augment` makes it anew"
 _CHUNK_FRAMES = 512
 
 
 def rounded(mel: np.ndarray) -> np.ndarray:
-    """A log-mel spectrogram in the store's precision: a step of at most 0.06 dB above -100 dB, at half the space of float32."""
+    """Round a log-mel spectrogram to the store's float16: steps of at most 0.06 dB above -100 dB."""
     return torch.from_numpy(np.ascontiguousarray(mel, np.float32)).half().numpy()  # numpy's conversion takes twenty times as long
 
 
 def row_of_mel(mel: np.ndarray, spec: FeatureSpec) -> dict[Kind, np.ndarray]:
-    """What the store holds of a track's log-mel spectrogram [shape=(frames, n_mels), dtype=float32]: itself, and its MFCC."""
+    """Make a track's row of the store from its log-mel [shape=(frames, n_mels), dtype=float32]: it and its MFCC."""
     return {"mel": rounded(mel), "mfcc": mel @ dct_basis(spec.n_mels, spec.n_mfcc)}
 
 
@@ -89,7 +91,7 @@ def write_store(path: str | Path, spec: FeatureSpec, tracks: Iterable[tuple[str,
         }
         for name, table in tables.items():
             group.create_dataset(name, data=table, track_times=False, **({"chunks": True, "fletcher32": True} if ids else {}))
-        file.attrs.update({"schema": SCHEMA, "window": "hann", **asdict(spec)})
+        file.attrs.update({"schema": SCHEMA, "window": np.bytes_("hann"), **asdict(spec)})
     return total
 
 
@@ -122,10 +124,10 @@ class FeatureStore:
         except OSError as error:
             raise GenreError(f"{path}: not readable as HDF5 ({error}); remove it and run `dvc repro`") from None
         try:
-            attributes = dict(self._file.attrs)
-            if attributes.get("schema") != SCHEMA:
-                raise GenreError(f"{path}: schema {attributes.get('schema')}, this version reads {SCHEMA}; run `dvc repro`")
-            self.spec = FeatureSpec(**{f.name: _number(attributes[f.name], f.name) for f in fields(FeatureSpec)})
+            schema = _number(self._file, "schema")
+            if schema != SCHEMA:
+                raise GenreError(f"{path}: schema {schema}, this version reads {SCHEMA}; run `dvc repro`")
+            self.spec = FeatureSpec(**{f.name: _number(self._file, f.name) for f in fields(FeatureSpec)})
             tables = [self._dataset(f"track/{name}", 1)[:] for name in ("id", "start", "frames")]
             rows = {kind: self._dataset(kind, 2) for kind in KINDS if kind in self._file}
             ids, starts, frames = tables
@@ -138,7 +140,7 @@ class FeatureStore:
             raise GenreError(f"{path}: no feature store, or damaged ({' '.join(str(error).split())}); run `dvc repro`") from None
 
     def _dataset(self, name: str, ndim: int) -> h5py.Dataset:
-        """A dataset that lies in this file alone, and is no larger than what it holds can unpack to."""
+        """Return a dataset if it lies in this file alone and its size is plausible."""
         group: Any = self._file
         for part in name.split("/"):
             if not isinstance(group.get(part, getlink=True), h5py.HardLink):
@@ -146,7 +148,9 @@ class FeatureStore:
             group = group[part]
         if not isinstance(group, h5py.Dataset) or group.is_virtual or group.external:
             raise ValueError(f"{name} is no dataset of its own: virtual, or kept in another file")
-        if group.ndim != ndim or group.dtype.kind not in ("SO" if name == "track/id" else "iu" if ndim == 1 else "f"):
+        if group.chunks and group.dtype.itemsize * math.prod(group.chunks) > _MAX_CHUNK_BYTES:
+            raise ValueError(f"{name} has chunks of {group.chunks}")
+        if group.ndim != ndim or group.dtype.kind not in ("S" if name == "track/id" else "iu" if ndim == 1 else "f"):
             raise ValueError(f"{name} is {group.dtype} {group.shape}")
         if group.nbytes > max(_SMALL_BYTES, MAX_UNPACKED * group.id.get_storage_size()):
             raise ValueError(f"{name} claims {group.nbytes:,} bytes, and holds {group.id.get_storage_size():,}")
@@ -184,16 +188,21 @@ class FeatureStore:
         self.close()
 
 
-def _number(value: Any, name: str) -> Any:
-    """A field of `FeatureSpec`."""
-    number = value.item()
-    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < 1e9:
+def _number(file: h5py.File, name: str) -> Any:
+    """Read a numeric attribute; texts of other lengths, which can lead HDF5 in circles, are not touched."""
+    if name not in file.attrs:
+        raise KeyError(f"no attribute {name}")
+    kept = file.attrs.get_id(name)
+    if kept.shape != () or kept.dtype.kind not in "iuf":
+        raise ValueError(f"attribute {name} is {kept.dtype} {kept.shape}")
+    number = file.attrs[name].item()
+    if not 0 <= number < 1e9:
         raise ValueError(f"attribute {name} is {number!r}")
     return float(number) if name.endswith("_hz") else int(number)
 
 
 def _slices(ids: np.ndarray, starts: np.ndarray, frames: np.ndarray, rows: int) -> dict[str, slice]:
-    """Rows of each track, all of them there."""
+    """Return the rows of each track; all must exist."""
     if not len(ids) == len(starts) == len(frames):
         raise ValueError(f"{len(ids)} ids, {len(starts)} starts and {len(frames)} numbers of frames")
     bounds = [(int(s), int(n)) for s, n in zip(starts, frames, strict=True)]  # Python's numbers: sums of others overflow

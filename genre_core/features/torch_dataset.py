@@ -81,7 +81,7 @@ class WindowDataset(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
         return torch.from_numpy(track[rows].astype(np.float32)), int(self.labels[number])
 
     def track_mean(self, number: int) -> torch.Tensor:
-        """Mean over time of the track of window `number`, shape ``(n_bins,)``: what ``features.normalise: track`` takes away."""
+        """Return the mean over time of a window's track, shape ``(n_bins,)``, as ``features.normalise: track`` subtracts."""
         return torch.from_numpy(self._track(self.tracks[number]).astype(np.float32).mean(0))
 
     def _track(self, track: str) -> np.ndarray:
@@ -94,5 +94,5 @@ class WindowDataset(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
 
 
 def load_features(project: str | Path = ".", *, split: str = "train", kind: str = "mel") -> WindowDataset:
-    """The features of one side of the split, as a `torch.utils.data.Dataset`: see `WindowDataset`."""
+    """Load the features of one side of the split as a `torch.utils.data.Dataset`: see `WindowDataset`."""
     return WindowDataset(project, split=split, kind=kind)

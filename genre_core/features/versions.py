@@ -35,12 +35,12 @@ class Copy:
 
     @property
     def title(self) -> str:
-        """What was done, for people."""
+        """Description of the change, for people."""
         return f"pitch {self.pitch_semitones:+.1f} semitones" if self.pitch_semitones else f"tempo x {self.tempo_rate:.2f}"
 
 
 def plan(track: str, copies: Copies, seed: int) -> list[Copy]:
-    """The copies of a track: the amounts depend on seed, track and number alone, not on the order of work."""
+    """Plan the versions of a track: amounts depend on seed, track and number alone."""
     planned = []
     for kind, number in (("pitch", copies.pitch), ("tempo", copies.tempo)):
         for i in range(number):

@@ -90,7 +90,7 @@ class FromSamples(nn.Module):
 
 
 def exportable(model: Model) -> GenreModel:
-    """The model, if it can be exported.
+    """Return the model if it can be exported.
 
     Raises
     ------

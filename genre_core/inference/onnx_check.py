@@ -19,7 +19,7 @@ from genre_core.models.model import GenreModel
 
 
 def session(path: str | Path, *, threads: int = 1) -> Any:
-    """An onnxruntime session on the CPU."""
+    """Open an onnxruntime session on the CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -71,7 +71,7 @@ def check(model: GenreModel, path: str | Path, project: Path, *, features: bool)
 
 
 def _case(model: GenreModel, y: np.ndarray, features: bool) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """What the file is fed with for samples, and what torch makes of them."""
+    """Return the inputs of the ONNX file for samples, and torch's answer."""
     rate = frontend.heard_by(model).sample_rate
     starts = window_starts(len(y) / rate, model.segment_seconds, model.hop_seconds) or [0.0]
     rows = frontend.features(model, frontend.heard(model, y, rate))[model.kind]

@@ -27,7 +27,7 @@ STEADY_DB = 1.5  # less change of level than this is a tone or a hum, no music
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of a file.
+    """The prediction for a file.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Prediction:
 
 
 def is_sure(model: Model, probabilities: np.ndarray, embeddings: np.ndarray | None, mel_db: np.ndarray | None) -> bool:
-    """Whether an answer is one.
+    """Decide whether to answer or to say "not sure".
 
     Parameters
     ----------

@@ -33,12 +33,12 @@ class MelStream:
         self._made = 0
 
     def push(self, samples: np.ndarray) -> np.ndarray:
-        """The frames that `samples` [shape=(n,), dtype=float32, at the spec's rate] complete, shape ``(any, n_mels)``, dB."""
+        """Take `samples` [shape=(n,), dtype=float32, at the spec's rate]; return completed frames ``(any, n_mels)``, dB."""
         self._heard += len(samples)
         return self._frames(np.concatenate([self._waiting, np.asarray(samples, np.float32)]))
 
     def finish(self) -> np.ndarray:
-        """The last frames, which reach into the padding behind the end."""
+        """Return the last frames, which reach into the padding behind the end."""
         before = self._made
         tail = self._frames(np.concatenate([self._waiting, np.zeros(self.spec.n_fft // 2, np.float32)]))
         return tail[: 1 + self._heard // self.spec.hop_length - before]
@@ -56,7 +56,7 @@ class MelStream:
 
 @dataclass(frozen=True)
 class Heard:
-    """What a `Listener` says of the last seconds.
+    """The prediction for the last seconds of a stream.
 
     Attributes
     ----------
@@ -123,7 +123,7 @@ class Listener:
         self._spent += time.monotonic() - began
 
     def now(self) -> Heard | None:
-        """The answer for the last seconds; None while less than a segment was heard."""
+        """Predict from the last seconds; None while less than a segment was heard."""
         began = time.monotonic()
         spec = next(iter(self._specs.values()))
         there = len(next(iter(self._mel.values()))) * spec.hop_length / spec.sample_rate

@@ -30,7 +30,7 @@ PRETRAINED = Path(__file__).parents[1] / "pretrained" / "gtzan.safetensors"  # f
 
 
 class _Features(Features):
-    """As in params.yaml, but features made elsewhere may begin at 0 Hz, and lie as far apart as they do."""
+    """The section ``features`` of a model: frames of precomputed features may lie further apart."""
 
     hop_length: int = Field(ge=64, le=16384)
     fmin_hz: float = Field(ge=0)
@@ -42,7 +42,7 @@ class _Features(Features):
 
 
 class _Info(BaseModel):
-    """What is read of ``info``; the rest is for people."""
+    """The keys of ``info`` that the code reads; the rest is for people."""
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
@@ -70,7 +70,7 @@ class _Description(Section):
 
 
 class _EnsembleDescription(Section):
-    """Likewise, of an ensemble."""
+    """The JSON in an ensemble file's metadata."""
 
     format: str
     type: str
@@ -121,7 +121,7 @@ def _no_constant(text: str) -> float:
 
 
 def _read(file: Any, where: str) -> Model:
-    """The model in an open safetensors file."""
+    """Read the model in an open safetensors file."""
     raw = json.loads((file.metadata() or {})["genre_core"], parse_constant=_no_constant)
     if raw["format"] != FORMAT:
         raise GenreError(f"{where}: format {raw['format']!r}, this version reads {FORMAT!r}; train it anew")
@@ -158,7 +158,7 @@ _DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.bool: "BOOL"}
 
 @dataclass(frozen=True)
 class _Form:
-    """What a tensor of a file must be."""
+    """The shape and type that a tensor of a file must have."""
 
     shape: tuple[int, ...]
     dtype: str = "F32"

@@ -15,7 +15,7 @@ from genre_core.models.model import Model
 
 
 def spectrograms(model: Model) -> dict[Kind, FeatureSpec]:
-    """How the log-mel spectrograms that a model's features are made of are computed: ``mel``, ``musicnn`` or both.
+    """Return the parameters of each log-mel spectrogram that a model needs: ``mel``, ``musicnn`` or both.
 
     Files are decoded at the rate of the first, and pictures show it.
     """
@@ -25,17 +25,17 @@ def spectrograms(model: Model) -> dict[Kind, FeatureSpec]:
 
 
 def heard_by(model: Model) -> FeatureSpec:
-    """How the samples that a model is given become a spectrogram: the first of `spectrograms`."""
+    """Return the parameters of a model's first spectrogram: files are decoded at its rate."""
     return next(iter(spectrograms(model).values()))
 
 
 def heard(model: Model, y: np.ndarray, sample_rate: int) -> dict[Kind, np.ndarray]:
-    """The `spectrograms` of mono samples at `sample_rate` Hz, shape ``(frames, n_mels)`` each, dB."""
+    """Compute the `spectrograms` of mono samples at `sample_rate` Hz, shape ``(frames, n_mels)`` each, dB."""
     return {kind: log_mel(resample(y, sample_rate, spec.sample_rate), spec) for kind, spec in spectrograms(model).items()}
 
 
 def features(model: Model, mels: Mapping[Kind, np.ndarray]) -> dict[Kind, np.ndarray]:
-    """What a model reads, of its `spectrograms`; in the store's precision, so that a file gets exactly the score of its features."""
+    """Compute a model's features from its `spectrograms`, in the store's precision."""
     made: dict[Kind, np.ndarray] = {}
     if "mel" in mels:
         made |= row_of_mel(mels["mel"], model.spec)

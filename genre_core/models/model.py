@@ -25,7 +25,7 @@ MOMENT_SECONDS, MOMENT_HOP_SECONDS = 5.0, 1.0  # of the timeline of a model that
 
 @dataclass(frozen=True)
 class Familiarity:
-    """How unlike the music that a head was trained on a track is: Mahalanobis distance of its mean tags' logarithms.
+    """Out-of-distribution score: Mahalanobis distance of a track's log mean tags from the training tracks'.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Familiarity:
     limit: float
 
     def distance(self, embeddings: np.ndarray) -> float:
-        """Of a track's embeddings, shape ``(patches, 1756)``."""
+        """Compute the distance of a track's embeddings, shape ``(patches, 1756)``."""
         tags = torch.from_numpy(embeddings[:, musicnn.TAGS].astype(np.float32)).mean(0).clamp(min=1e-6)
         off = tags.log() - self.mean
         return float((off @ self.precision @ off).clamp(min=0).sqrt())
@@ -52,11 +52,11 @@ class _Calibrated:
     temperature: float
 
     def probabilities(self, logits: torch.Tensor) -> np.ndarray:
-        """Of each window, shape ``(windows, genres)``, float64; by the temperature of tracks, as windows have none of their own."""
+        """Calibrated probabilities of each window ``(windows, genres)``, float64, by the track temperature."""
         return (logits.double() / self.temperature).softmax(dim=1).numpy()
 
     def track_probabilities(self, logits: torch.Tensor) -> np.ndarray:
-        """Of the track that the windows are of: see `pooled`."""
+        """Calibrated probabilities of the track of the windows: see `pooled`."""
         return pooled(logits, self.temperature).numpy()
 
 
@@ -107,7 +107,7 @@ class GenreModel(_Calibrated):
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """As of an `Ensemble`."""
+        """The kinds of feature that the model reads."""
         return (self.kind,)
 
     @property
@@ -145,7 +145,7 @@ class GenreModel(_Calibrated):
         return made
 
     def windows(self, features: np.ndarray, starts_seconds: Sequence[float]) -> Iterator[torch.Tensor]:
-        """What the network is given for `logits`: normalised windows, shape ``(up to 32, T, n_bins)``, on its device."""
+        """Yield the network's inputs for `logits`: normalised windows ``(up to 32, T, n_bins)``, on its device."""
         device = next(self.network.parameters()).device
         track = self.normalisation.of_track(torch.from_numpy(np.asarray(features, np.float32)).to(device))  # (frames, bins)
         frames = self.grid.frames(self.segment_seconds)
@@ -159,11 +159,11 @@ class GenreModel(_Calibrated):
             yield self.normalisation.apply(track[rows])
 
     def finer(self) -> GenreModel:
-        """With short windows where the network takes any length: what it says moment by moment; else itself."""
+        """Return the model with short windows, where the network takes any length; else itself."""
         return replace(self, segment_seconds=MOMENT_SECONDS, hop_seconds=MOMENT_HOP_SECONDS) if self.kind == "musicnn" else self
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Every tensor of the model's file."""
+        """Return every tensor of the model's file."""
         state = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
         state |= {"normalisation.mean": self.normalisation.mean.cpu(), "normalisation.deviation": self.normalisation.deviation.cpu()}
         if self.familiarity:
@@ -171,7 +171,7 @@ class GenreModel(_Calibrated):
         return state
 
     def description(self) -> dict[str, Any]:
-        """Everything else in the model's file."""
+        """Return everything else in the model's file."""
         return {
             "type": self.type,
             "hyperparameters": self.hyperparameters,
@@ -238,7 +238,7 @@ class Ensemble(_Calibrated):
         return tuple(sorted({m.kind for m in self.members}))
 
     def finer(self) -> Ensemble:
-        """As `GenreModel.finer`."""
+        """Return the model itself: its windows stay."""
         return self
 
     def score(self, features: Mapping[Kind, np.ndarray], starts_seconds: Sequence[float]) -> torch.Tensor:
@@ -247,11 +247,11 @@ class Ensemble(_Calibrated):
         return torch.stack(each).mean(0).clamp(min=1e-12).log()
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Every tensor of the model's file."""
+        """Return every tensor of the model's file."""
         return {f"{i}.{name}": value for i, member in enumerate(self.members) for name, value in member.state().items()}
 
     def description(self) -> dict[str, Any]:
-        """Everything else in the model's file."""
+        """Return everything else in the model's file."""
         own = {key: getattr(self, key) for key in ("type", "segment_seconds", "hop_seconds", "temperature", "info")}
         return {**own, "members": [{"format": FORMAT, **member.description()} for member in self.members]}
 

@@ -40,11 +40,11 @@ class Normalisation:
     range_db: float = 0.0
 
     def of_track(self, track: torch.Tensor) -> torch.Tensor:
-        """The steps that need the whole track, of `track` [shape=(frames, n_bins)], to the same shape, float32."""
+        """Apply the steps that need the whole `track` [shape=(frames, n_bins)], to the same shape, float32."""
         return _of_track(track, self.kind, self.range_db)
 
     def apply(self, windows: torch.Tensor) -> torch.Tensor:
-        """The other steps, of `windows` [shape=(B, T, n_bins), dtype=float32] of what `of_track` gave, to the same shape."""
+        """Apply the other steps to `windows` [shape=(B, T, n_bins), dtype=float32] of `of_track`, to the same shape."""
         if self.kind == "window":
             windows = _levelled(windows)
         return (windows - self.mean.to(windows.device)) / self.deviation.to(windows.device)

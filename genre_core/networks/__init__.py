@@ -22,28 +22,28 @@ from genre_core.networks._layers import mfcc_statistics
 
 
 class GenreNetwork(nn.Module):
-    """What the training loop asks of a network; each method does nothing unless a network says otherwise."""
+    """The interface of a network for the training loop; each method does nothing by default."""
 
     min_frames = 1  # the shortest window
     closed_form = False  # `solve` takes the place of the loop
 
     def penalty(self) -> torch.Tensor | float:
-        """What is added to the loss of each batch."""
+        """Return a term that is added to the loss of each batch."""
         return 0.0
 
     def thaw(self, done: float) -> None:
-        """Say which weights are trained when `done`, a share of the epochs from 0 to below 1, are past."""
+        """Unfreeze weights when `done`, a share of the epochs from 0 to below 1, are past."""
 
     def solve(self, windows: torch.Tensor, genres: torch.Tensor, seed: int) -> None:
         """Fit at once, to normalised `windows` (n, T, n_bins) and their `genres` (n,), if `closed_form`."""
         raise NotImplementedError
 
     def load_pretrained(self, downloads: Path) -> None:
-        """Begin from weights that others trained; downloads are kept in the folder `downloads`."""
+        """Load pretrained weights; downloads are kept in the folder `downloads`."""
 
 
 def architecture(name: str) -> ModuleType:
-    """The module of a network.
+    """Import the module of a network.
 
     Raises
     ------
@@ -56,12 +56,12 @@ def architecture(name: str) -> ModuleType:
 
 
 def feature_of(name: str) -> Kind:
-    """The kind of feature that a network reads."""
+    """Return the kind of feature that a network reads."""
     return cast(Kind, architecture(name).FEATURE)
 
 
 def build(name: str, hyperparameters: dict[str, Any], *, n_bins: int, n_genres: int, where: str = "params.yaml") -> GenreNetwork:
-    """A network with new weights from torch's global generator.
+    """Build a network with new weights from torch's global generator.
 
     Raises
     ------

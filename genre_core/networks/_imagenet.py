@@ -24,7 +24,7 @@ from genre_core.util.files import digest
 
 @dataclass(frozen=True)
 class Source:
-    """Where weights are had: an address whose file name has the first digits of its SHA-256, or a package."""
+    """The source of weights: an address with the first digits of its SHA-256, or a package."""
 
     url: str = ""
     max_bytes: int = 0
@@ -40,12 +40,12 @@ SOURCES = {
 
 
 def features(name: str) -> tuple[nn.Sequential, int]:
-    """The convolutional part of a network, (B, 3, H, W) to (B, channels, H / 32, W / 32), and its channels."""
+    """Build the convolutional part of a network, (B, 3, H, W) to (B, channels, H / 32, W / 32), and its channels."""
     return {"vgg16": _vgg16, "mobilenet_v2": _mobilenet_v2, "efficientnet_lite0": _efficientnet_lite0}[name]()
 
 
 def parts(network: nn.Sequential) -> list[nn.Module]:
-    """The parts of `features`, in order: what can be frozen one by one."""
+    """Return the parts of `features`, in order, that can be frozen one by one."""
     return [part for name, child in network.named_children() for part in (child.children() if name == "_blocks" else [child])]
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 
 def conv_block(channels: int, width: int, pool: int | tuple[int, int] = 2) -> list[nn.Module]:
-    """A 3x3 convolution, pooled before batch norm and ReLU, which then have a quarter of the values to work on."""
+    """Make a 3x3 convolution, pooled before batch norm and ReLU, which then see a quarter of the values."""
     return [
         nn.Conv2d(channels, width, 3, padding=1, bias=False),
         nn.MaxPool2d(pool, ceil_mode=True),  # ceil: the shortest window still leaves one frame
@@ -29,7 +29,7 @@ def conv_blocks(width: int, pools: Sequence[int | tuple[int, int]]) -> tuple[nn.
 
 
 def mfcc_statistics(windows: torch.Tensor) -> torch.Tensor:
-    """Mean and standard deviation over time of MFCC and of their first differences (texture windows, Tzanetakis and Cook 2002).
+    """Compute mean and deviation over time of MFCC and their differences (texture windows, Tzanetakis and Cook 2002).
 
     Parameters
     ----------

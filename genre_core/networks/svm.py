@@ -13,10 +13,12 @@ from pydantic import Field
 from torch import nn
 
 from genre_core.config import Section
+from genre_core.errors import GenreError
 from genre_core.networks import ClosedForm
 from genre_core.networks._layers import mfcc_statistics
 
 FEATURE = "mfcc"
+_MOST_GENRES = 100
 
 
 class Hyperparameters(Section):
@@ -30,6 +32,8 @@ class Network(ClosedForm):
     """See the module."""
 
     def __init__(self, hyperparameters: Hyperparameters, n_bins: int, n_genres: int) -> None:
+        if n_genres > _MOST_GENRES:
+            raise GenreError(f"model.type svm knows at most {_MOST_GENRES} genres, not {n_genres}: it has a decision for each pair of them")
         super().__init__(n_bins)
         self.c, self.chosen_gamma, self.genres = hyperparameters.c, hyperparameters.gamma, n_genres
         pairs = n_genres * (n_genres - 1) // 2

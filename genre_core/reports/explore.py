@@ -36,7 +36,7 @@ class Point:
 
 
 def statistics(store: FeatureStore, tracks: Sequence[str]) -> np.ndarray:
-    """Mean and standard deviation over time of each track's MFCC, shape ``(tracks, 2 * n_mfcc)``."""
+    """Compute mean and deviation over time of each track's MFCC, shape ``(tracks, 2 * n_mfcc)``."""
     rows = []
     for track in tracks:
         mfcc = store.read("mfcc", track)
@@ -120,7 +120,7 @@ def explore(
 
 
 def _waveform(path: Path) -> np.ndarray | None:
-    """Lowest and highest sample of each of 2,000 stretches, shape ``(2, 2000)``; None for features made elsewhere."""
+    """Return the lowest and highest sample of 2,000 stretches, shape ``(2, 2000)``; None for precomputed features."""
     if path.suffix == ".npy":
         return None
     stretches = np.array_split(decode(path).y, 2000)

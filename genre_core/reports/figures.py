@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ def new_figure(rows: int, columns: int, width: float, height: float) -> tuple[Fi
 
 
 def save(figure: Figure, out: Out) -> None:
+    warnings.filterwarnings("ignore", module="matplotlib")  # a letter that no font has is drawn as a box
     options: dict[str, Any] = {"dpi": 90, "format": "png", "metadata": {"Software": None}}
     if not isinstance(out, str | Path):
         figure.savefig(out, **options)

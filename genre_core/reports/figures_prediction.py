@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from genre_core.errors import one_line
 from genre_core.features.spectrogram import mel_band_hz
 from genre_core.reports.figures import Out, mel_axes, new_figure, save
 
@@ -35,7 +36,7 @@ def timeline(
     image = axis.pcolormesh(edges, np.arange(len(genres) + 1), probabilities.T, vmin=0, vmax=1, cmap="viridis")
     axis.set_yticks(np.arange(len(genres)) + 0.5, genres)
     axis.invert_yaxis()
-    axis.set(xlabel="start of the segment (s)", title=title)
+    axis.set(xlabel="start of the segment (s)", title=one_line(title))
     figure.colorbar(image, ax=axis, label="probability", pad=0.01)
     save(figure, path)
 
@@ -52,7 +53,7 @@ def explanation(path: Out, found: Explanation, *, segment_seconds: float, title:
     title : str
     """
     figure, axes = new_figure(2, 2, 11, 6)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(one_line(title), fontsize=11)
     grid = axes[0, 0].get_gridspec()
     grid.set_height_ratios([1, 3])
     grid.set_width_ratios([4, 1])

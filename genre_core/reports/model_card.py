@@ -28,7 +28,7 @@ def card(
     genres: Sequence[Mapping[str, str]],
     predictions: Sequence[Mapping[str, str]],
 ) -> str:
-    """The card as Markdown.
+    """Write the card as Markdown.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ def mask(windows: torch.Tensor, generator: torch.Generator, *, batches: Batches)
 
 
 def _keep(count: int, length: int, masks: int, share: float, generator: torch.Generator) -> torch.Tensor:
-    """False where one of `masks` spans of 0 to `share * length` positions lies, shape ``(count, length)``."""
+    """Draw spans to mask: False inside `masks` spans of 0 to `share * length`, shape ``(count, length)``."""
     keep = torch.ones(count, length, dtype=torch.bool)
     position = torch.arange(length)
     for _ in range(masks):

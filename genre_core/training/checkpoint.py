@@ -21,7 +21,7 @@ from genre_core.util.files import atomic
 
 
 class TrainingState:
-    """What a checkpoint holds."""
+    """Training state, saved after each epoch."""
 
     def __init__(self, network: nn.Module, averaged: AveragedModel, optimiser: torch.optim.Optimizer, schedule: Any) -> None:
         self.parts = {"network": network, "averaged": averaged, "optimiser": optimiser, "schedule": schedule}

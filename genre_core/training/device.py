@@ -12,7 +12,7 @@ from genre_core.errors import GenreError
 
 @dataclass(frozen=True)
 class Hardware:
-    """Where and how the arithmetic is done."""
+    """The device and the precision of the arithmetic."""
 
     device: torch.device
     bf16: bool

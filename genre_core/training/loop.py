@@ -175,7 +175,7 @@ def _solve(model: GenreModel, sampler: Sampler, valid: Sequence[ValidTrack], see
 
 
 def _validate(model: GenreModel, network: Any, valid: Sequence[ValidTrack], where: Hardware) -> dict[str, float]:
-    """Loss, accuracy and macro-F1 of tracks, uncalibrated."""
+    """Compute loss, accuracy and macro-F1 of validation tracks, uncalibrated."""
     trained, model.network = model.network, network
     try:
         with torch.autocast(where.device.type, torch.bfloat16, enabled=where.bf16):

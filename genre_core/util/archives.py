@@ -102,7 +102,7 @@ def unpack(
 
 
 def _members(archive: Path, max_total_bytes: int) -> Iterator[tuple[str, str, Callable[[], IO[bytes]]]]:
-    """Name, kind (file, folder or other) and how to open it, of each member."""
+    """Yield name, kind (file, folder or other) and an opener of each member."""
     plain_file(archive, max_bytes=2**40)
     if zipfile.is_zipfile(archive):
         check_zip(archive)
@@ -126,7 +126,7 @@ def _members(archive: Path, max_total_bytes: int) -> Iterator[tuple[str, str, Ca
 
 
 class _Counted:
-    """A stream that ends in an error beyond a number of bytes: what is skipped, or stands after the end, is decompressed too."""
+    """A stream with a limit of bytes: skipped members, and what stands after the end, count too."""
 
     def __init__(self, stream: IO[bytes], archive: Path, most: int) -> None:
         self.stream, self.archive, self.left, self.most = stream, archive, most, most
@@ -140,7 +140,7 @@ class _Counted:
 
 
 def _decompressed(file: IO[bytes]) -> IO[bytes]:
-    """A compressed tar's content, as a stream."""
+    """Open a compressed tar's content as a stream."""
     start = file.read(6)
     file.seek(0)
     if start.startswith(b"\x1f\x8b"):
@@ -200,7 +200,7 @@ def check_zip(path: Path) -> None:
 
 
 class _Limited(tarfile.TarInfo):
-    """A header that claims a longer name than any has is refused before it is read into memory."""
+    """A tar header that refuses long names and sparse files before they are read."""
 
     def _proc_gnulong(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
         self._refuse_long()

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from genre_core.errors import GenreError
 from genre_core.util.files import atomic, digest
 from genre_core.util.network import PrivateAddressError, public_addresses_only
+from genre_core.util.network import deadline as hang_up_after
 
 _BLOCK_BYTES = 1 << 16
 _PROGRESS_BYTES = 1000
@@ -94,7 +95,7 @@ def fetch(
     deadline = time.monotonic() + deadline_s
     while True:
         try:
-            with public_addresses_only(not private_addresses):
+            with public_addresses_only(not private_addresses), hang_up_after(max(0.1, deadline - time.monotonic())):
                 _attempt(url, part, max_bytes=max_bytes, timeout_s=timeout_s, deadline=deadline)
             break
         except _PassingError as error:
@@ -186,7 +187,7 @@ def _own(part: Path, have: int) -> IO[bytes]:
 
 
 def _resumable(url: str, part: Path) -> tuple[int, dict[str, str]]:
-    """How much of `url` we hold, and the headers that ask for the rest; nothing without a tag to tell that the file is the same."""
+    """Return how much of `url` is here, and the headers that ask for the rest; needs a tag."""
     plain = {"Accept-Encoding": "identity"}
     if not part.exists():
         return 0, plain
@@ -200,7 +201,7 @@ def _resumable(url: str, part: Path) -> tuple[int, dict[str, str]]:
 
 
 def _number(text: str) -> int | None:
-    """A header's whole number; None for anything else."""
+    """Parse a header's whole number; None for anything else."""
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
 
 

@@ -19,7 +19,9 @@ import psutil
 
 from genre_core.errors import GenreError
 
+_MAX_COLUMNS = 2_000  # 1,000 genres have a column of probabilities each
 MAX_TABLE_BYTES = 500_000_000  # of a CSV or JSON file: a million rows have about 100 MB
+_CLEARED: set[str] = set()  # folders in which this process looked for what killed ones left
 _OURS: set[str] = set()  # temporary files that this process is writing
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
 
@@ -38,7 +40,10 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path)
+    folder = os.path.abspath(path.parent)  # noqa: PTH100 (links are not followed)
+    if folder not in _CLEARED:  # once: a look at each file of a folder, for each file of it, takes the square of their number
+        _CLEARED.add(folder)
+        _remove_leftovers(path.parent)
     temporary = path.with_name(f".{_short(path)}.{_HOST}-{os.getpid()}-{secrets.token_hex(8)}.part{path.suffix}")
     _OURS.add(temporary.name)
     try:
@@ -51,15 +56,15 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def _short(path: Path) -> str:
-    """The beginning of a file's name, and a digest of it all: the system bounds names by their bytes."""
+    """Shorten a file's name to its beginning and a digest: systems bound names in bytes."""
     stem = re.sub(r"[^A-Za-z0-9_-]", "", path.stem)[:40]
     return f"{stem}-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]}"
 
 
-def _remove_leftovers(path: Path) -> None:
-    """Remove temporary files of `path` whose process, on this machine, has ended."""
-    named = re.compile(rf"\.{re.escape(_short(path))}\.{_HOST}-(\d+)-[0-9a-f]{{16}}\.part{re.escape(path.suffix)}")
-    with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
+def _remove_leftovers(folder: Path) -> None:
+    """Remove temporary files in `folder` whose process, on this machine, has ended."""
+    named = re.compile(rf"\..*\.{_HOST}-(\d+)-[0-9a-f]{{16}}\.part(\..*)?")
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             match = named.fullmatch(entry.name)
             if match and entry.name not in _OURS and (int(match[1]) == os.getpid() or not psutil.pid_exists(int(match[1]))):
@@ -95,7 +100,7 @@ def write_json(path: str | Path, value: Any) -> None:
         part.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: str | Path) -> Any:
+def read_json(path: str | Path, *, max_bytes: int = MAX_TABLE_BYTES) -> Any:
     """Read a JSON file.
 
     Raises
@@ -106,12 +111,12 @@ def read_json(path: str | Path) -> Any:
     if not Path(path).exists():
         raise GenreError(f"{path}: no such file; `dvc repro` makes it")
     try:
-        return json.loads(plain_file(path, max_bytes=MAX_TABLE_BYTES).read_text(encoding="utf-8"))
+        return json.loads(plain_file(path, max_bytes=max_bytes).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise GenreError(f"{path}: not readable as JSON: {error}") from None
 
 
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")  # how a cell begins that a spreadsheet would compute
+_FORMULA = re.compile(r"'*\s*[=+\-@\t\r\uff0b\uff0d\uff1d\uff20]")  # how a cell begins that a spreadsheet would compute
 
 
 def write_csv(path: str | Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -119,7 +124,7 @@ def write_csv(path: str | Path, columns: Iterable[str], rows: Iterable[Mapping[s
 
     A text that a spreadsheet would take for a formula gets a quote in front; `read_csv` takes it away where a file is our own.
     """
-    with atomic(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+    with atomic(path) as part, part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         columns = list(columns)
         plain = csv.DictWriter(file, columns, lineterminator="\n")
         quoted = csv.DictWriter(file, columns, lineterminator="\n", quoting=csv.QUOTE_ALL)  # Python below 3.13 leaves a bare \r unquoted
@@ -159,6 +164,8 @@ def read_csv(path: str | Path, columns: Iterable[str] = (), *, comments: bool = 
             reader = csv.DictReader(line for line in file if not (comments and line.startswith("#")))
             header = [name.strip() for name in reader.fieldnames or ()]
             missing = [name for name in columns if name not in header]
+            if len(header) > _MAX_COLUMNS:
+                raise GenreError(f"{path}: {len(header):,} columns, at most {_MAX_COLUMNS:,} are read; is this the right file?")
             if missing:
                 raise GenreError(f"{path}: no column {', '.join(missing)}; the header is: {', '.join(header) or '(empty file)'}")
             reader.fieldnames = header

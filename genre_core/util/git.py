@@ -9,7 +9,7 @@ from genre_core.errors import GenreError
 
 
 def show(name: str, path: str) -> bytes | None:
-    """The file `path` of the revision or experiment `name`; None where there is no such revision, or no such file in it.
+    """Return the file `path` of the revision or experiment `name`; None if absent.
 
     Raises
     ------

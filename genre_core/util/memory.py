@@ -32,7 +32,7 @@ def limit_memory(more_bytes: int) -> None:
 
 @contextlib.contextmanager
 def limited_memory(more_bytes: int) -> Iterator[None]:
-    """As `limit_memory`, for a while: for a library that believes what a file says of its own size."""
+    """Limit memory for a while, for a library that trusts what a file claims."""
     try:
         import resource
     except ImportError:

@@ -28,6 +28,7 @@ class PrivateAddressError(GenreError, OSError):
 
 
 _RUNTIMES = {"deno", "node", "bun", "qjs"}  # with which yt-dlp computes, and asks nobody
+_OLD = tuple(map(ipaddress.ip_network, ("fec0::/10", "64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96")))  # local, or of another address
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # an IPv4 address stands in its last 32 bits (RFC 6052)
 _lock = threading.Lock()
 _guards = 0
@@ -110,13 +111,13 @@ def _look(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def is_public(address: str) -> bool:
-    """Whether a numeric IPv4 or IPv6 address belongs to the public internet; a name does not."""
+    """Tell whether a numeric IPv4 or IPv6 address belongs to the public internet."""
     try:
         ip = ipaddress.ip_address(address.split("%", 1)[0])
     except ValueError:
         return False
     if isinstance(ip, ipaddress.IPv6Address):
-        if ip.teredo:
+        if ip.teredo or any(ip in network for network in _OLD):
             return False
         inner = ip.ipv4_mapped or ip.sixtofour
         if ip in _NAT64:

@@ -64,7 +64,7 @@ def _bounded(function: Callable[[Item], Result], item: Item) -> Result:
 
 
 def _start_server() -> None:
-    """Start the fork server deaf to Ctrl-C, which would break its imports: the parent answers for all, a moment later."""
+    """Start the fork server with Ctrl-C blocked, which would break its imports."""
     from multiprocessing import forkserver, resource_tracker
 
     resource_tracker.ensure_running()  # the server starts it, and its start lets Ctrl-C through again

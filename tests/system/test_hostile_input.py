@@ -1,6 +1,7 @@
 """Files that claim what they do not hold: one line, exit code 2, bounded memory and time."""
 
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from safetensors.torch import save_file
 from genre_core.errors import GenreError
 from genre_core.features.store import FeatureStore, write_store
 from genre_core.models import file as model_file
+from genre_core.util.files import digest
 
 
 def limited(*command, cwd, megabytes=3000, seconds=60):
@@ -198,3 +200,24 @@ def test_a_table_that_a_few_bytes_claim_is_not_allocated(tmp_path):
     assert code == 2
     assert len(lines) == 1
     assert "x.m4a: not audio that can be decoded" in lines[0]
+
+
+@pytest.mark.parametrize(
+    "content", ["pipe", "[" * 200_000, '{"track": {"accuracy": "x"}, "tracks": 1, "model": {"sha256": "DIGEST"}}', "zero"]
+)
+def test_what_lies_beside_a_model_is_checked(project, tmp_path, content, write_tone):
+    model = tmp_path / "p/data/model/model.safetensors"
+    beside = tmp_path / "p/metrics/test/metrics.json"
+    for path in (model, beside):
+        path.parent.mkdir(parents=True)
+    shutil.copyfile(project / "data/model/model.safetensors", model)
+    if content == "pipe":
+        os.mkfifo(beside)
+    elif content == "zero":
+        beside.symlink_to("/dev/zero")
+    else:
+        beside.write_text(content.replace("DIGEST", digest(model)))
+    song = write_tone("x.wav", seconds=6)
+    code, lines = limited("-m", "genre_core.apps.cli.main", "predict", "--model", str(model), str(song), cwd=tmp_path)
+    assert code == 0, lines
+    assert lines == []

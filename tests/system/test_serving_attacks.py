@@ -392,6 +392,29 @@ def test_it_ends_within_five_seconds_whatever_is_open(tmp_path, clip, number):
     assert list(server.temporary.iterdir()) == []
 
 
+def test_it_ends_though_a_client_reads_nothing(tmp_path):
+    server = Server(tmp_path)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        connection.connect(("127.0.0.1", server.port))
+        connection.settimeout(1)
+        with contextlib.suppress(OSError):
+            connection.sendall(f"GET /page.js HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode() * 3000)
+        time.sleep(0.5)
+        assert server.end() < 5
+
+
+def test_names_and_damage_write_no_log(server, tmp_path):
+    mp3 = tmp_path / "x.mp3"
+    soundfile.write(mp3, music(20, 44100), 44100, format="MP3")
+    raw = mp3.read_bytes()
+    damaged = b"".join(raw[i : i + 417] + b"junk" for i in range(0, len(raw), 417))
+    for name in ("音" * 80 + ".mp3", "\n" * 80):
+        requests.post(f"{server.url}/api/predict", params={"pictures": 1, "name": name}, data=damaged, timeout=120)
+        requests.post(f"{server.url}/api/predict", params={"pictures": 1, "name": name}, data=raw, timeout=120)
+    assert len(server.said().splitlines()) <= 2
+
+
 def test_a_killed_server_leaves_no_file(tmp_path, clip):
     server = Server(tmp_path)
     with socket.create_connection(("127.0.0.1", server.port)) as connection:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from genre_core.errors import GenreError
 
 if TYPE_CHECKING:
     from genre_core.inference.predictor import Predictor
@@ -16,7 +18,7 @@ WRONG_INPUT = 2
 
 
 def chosen_predictor(chosen: str | None) -> tuple[str, Predictor]:
-    """The model that was asked for; else the one trained here, if it knows real music; else the packaged one."""
+    """Load the chosen model, else the one trained here on real music, else the packaged one."""
     from genre_core.inference.predictor import Predictor
 
     if chosen is None and TRAINED.exists():
@@ -40,34 +42,36 @@ def introduction(name: str, predictor: Predictor) -> str:
 
 
 def _score(name: str, info: dict[str, Any]) -> dict[str, Any] | None:
-    """The model's test score: its own, or that of the pipeline's last evaluation if it was of this file."""
-    from genre_core.util.files import digest
+    """Find the model's test score: in its file, or in metrics/ if they are of this file."""
+    from genre_core.util.files import digest, read_json
+
+    keys = ("accuracy", "accuracy_low", "accuracy_high")
+
+    def checked(values: Any, on: str) -> dict[str, Any] | None:
+        if not isinstance(values, dict) or not all(isinstance(values.get(key), float) and 0 <= values[key] <= 1 for key in keys):
+            return None
+        return {"on": on, **{key: values[key] for key in keys}}
 
     score = info.get("score")
-    if isinstance(score, dict) and all(isinstance(score.get(key), float) for key in ("accuracy", "accuracy_low", "accuracy_high")):
-        return {"on": "unknown tracks", **score}
+    if own := checked(score, str(score.get("on", "unknown tracks"))[:200] if isinstance(score, dict) else ""):
+        return own
     try:
-        metrics = Path(name).resolve().parents[2] / "metrics" / "test" / "metrics.json"
-        found = json.loads(metrics.read_text(encoding="utf-8"))
-        if found["model"]["sha256"] != digest(name):
-            return None
-        return {
-            "on": f"{found['tracks']} test tracks",
-            **{key: found["track"][key] for key in ("accuracy", "accuracy_low", "accuracy_high")},
-        }
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        found = read_json(Path(name).resolve().parents[2] / "metrics" / "test" / "metrics.json", max_bytes=1_000_000)
+        return checked(found["track"], f"{int(found['tracks'])} test tracks") if found["model"]["sha256"] == digest(name) else None
+    except (GenreError, OSError, ValueError, KeyError, TypeError, IndexError):
         return None
 
 
 def expand(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Files as they are, folders as the audio files below them, sorted; and what is wrong with the rest."""
+    """Expand folders to the audio files below them; return files and errors."""
     from genre_core.audio.io import AUDIO_SUFFIXES
 
     files, errors = [], []
     for name in names:
         path = Path(name)
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file() and not p.name.startswith("."))
+            walked = [Path(folder, name) for folder, _, names in os.walk(path) for name in names if not name.startswith(".")]
+            found = sorted(p for p in walked if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
             if not found:
                 errors.append(f"{name}: no audio file in this folder")
             files += [str(p) for p in found]

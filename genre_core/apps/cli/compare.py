@@ -10,7 +10,7 @@ from genre_core.terminal import say, say_json
 
 
 def _predictions(name: str, copy: Path) -> str:
-    """A file of predictions, or that of a git revision, such as an experiment's name, written to `copy`."""
+    """Return a file of predictions; that of a git revision or experiment is written to `copy`."""
     from genre_core.util import git as revisions
 
     if Path(name).exists() or name.endswith(".csv"):

@@ -20,20 +20,20 @@ _FILES_HELP = "audio file of any format, or a folder of them"
 
 
 class _Parser(argparse.ArgumentParser):
-    """Names of files stand in its errors: they must not reach the terminal raw."""
+    """An argument parser whose errors escape control characters in file names."""
 
     def error(self, message: str) -> NoReturn:
         super().error(one_line(message))
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+    """Build the parser of all commands."""
     parser = _Parser(prog="genre", description="Music-genre classification with a trained model.")
     parser.add_argument("--version", action="version", version=f"genre {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
 
     def command(name: str, summary: str, description: str, example: str, *, model: str = "", shown: str = "") -> argparse.ArgumentParser:
-        """A command; with ``--model`` if its help is given, and with ``--json`` if it is said what that prints."""
+        """Add a command, with ``--model`` and ``--json`` where their help is given."""
         made = commands.add_parser(name, help=summary, description=description, epilog=f"example: {example}")
         if model:
             made.add_argument("--model", metavar="PATH|pretrained", help=f"a model file, or the packaged one for real music ({model})")

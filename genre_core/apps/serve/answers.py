@@ -47,7 +47,7 @@ def live_json(heard: Heard | None, seconds: float) -> dict[str, Any]:
 
 
 def pictures(predictor: Predictor, said: Prediction, audio: Audio, name: str) -> dict[str, str]:
-    """The timeline, and what carried the decision, as PNG in data URLs."""
+    """Draw the timeline and the explanation as PNG in data URLs."""
     model = predictor.model.finer()
     whole = round(_EXPLAINED_SECONDS * audio.sample_rate)
     first = max(0, (len(audio.y) - whole) // 2)

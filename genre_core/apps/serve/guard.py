@@ -81,7 +81,7 @@ def _netloc(origin: str) -> str:
 
 
 def _name(host: str) -> str:
-    """The name in a Host header, without its port and an address's brackets."""
+    """Return the name in a Host header, without port and brackets."""
     try:
         return (urlsplit(f"//{host}").hostname or "") if host and "/" not in host and "@" not in host else ""
     except ValueError:
@@ -89,7 +89,7 @@ def _name(host: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server that listens on `host`."""
+    """Tell whether only this machine can reach a server on `host`."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -19,7 +19,7 @@ from genre_core.inference.predictor import Prediction, Predictor
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one upload.
+    """Limits of one upload.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ def judge(predictor: Predictor, file: IO[bytes], name: str, limits: Limits) -> t
 
 
 def temporary_file() -> IO[bytes]:
-    """A file without a name: nothing of it is left, however the server ends."""
+    """Open a file without a name: nothing of it is left, however the server ends."""
     try:
         return tempfile.TemporaryFile(buffering=0)  # a buffer would fail once more when it is closed
     except OSError as error:

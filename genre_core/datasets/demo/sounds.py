@@ -48,7 +48,7 @@ def _fm(ratio: float, index: float, decay_s: float, attack_s: float = 0.003) -> 
 
 
 def _pluck(brightness: float, decay: float) -> Sound:
-    """A plucked string (Karplus and Strong 1983), a period at a time."""
+    """Make a plucked string (Karplus and Strong 1983), a period at a time."""
 
     def sound(hz: float, seconds: float, timbre: float, rng: np.random.Generator) -> np.ndarray:
         n, period = round(seconds * SAMPLE_RATE), max(2, round(SAMPLE_RATE / hz))
@@ -67,7 +67,7 @@ def _pluck(brightness: float, decay: float) -> Sound:
 
 
 def _saw(cutoff: float, attack_s: float, decay_s: float, detune: float = 0.0) -> Sound:
-    """A band-limited sawtooth, low-passed by fading its harmonics from `cutoff` Hz on."""
+    """Make a band-limited sawtooth whose harmonics fade from `cutoff` Hz on."""
 
     def sound(hz: float, seconds: float, timbre: float, rng: np.random.Generator) -> np.ndarray:
         n = round(seconds * SAMPLE_RATE)
@@ -90,7 +90,7 @@ def _distorted(source: Sound, gain: float) -> Sound:
 
 
 def _voice(buzz: float, rate_hz: float) -> Sound:
-    """A sung or spoken vowel: harmonics under three formants; with `rate_hz`, syllables without a steady pitch."""
+    """Make a vowel: harmonics under three formants; with `rate_hz`, syllables."""
 
     def sound(hz: float, seconds: float, timbre: float, rng: np.random.Generator) -> np.ndarray:
         n = round(seconds * SAMPLE_RATE)

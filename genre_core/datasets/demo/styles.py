@@ -31,7 +31,7 @@ Option = TypeVar("Option")
 
 @dataclass(frozen=True)
 class Style:
-    """What makes a genre. Patterns have 16 steps a bar: ``x`` a hit, ``o`` a soft one."""
+    """The style of a genre. Patterns have 16 steps a bar: ``x`` a hit, ``o`` a soft one."""
 
     bpm: tuple[float, float]
     chords: tuple[str, ...]  # progressions: "root:quality" a bar, root in semitones above the key

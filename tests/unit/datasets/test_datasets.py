@@ -1,3 +1,5 @@
+import os
+import subprocess
 from collections import Counter
 
 import numpy as np
@@ -155,6 +157,47 @@ def test_hidden_names_and_our_own_are_no_tracks(tmp_path, write_tone, name):
     music("m", ["rock/a.wav", "jazz/c.wav"], write_tone)
     (tmp_path / "m/metadata.csv").write_text(f"path,genre\n{name},rock\n")
     with pytest.raises(GenreError, match=r"line 2: path .* is hidden, or a name of this project's own files"):
+        folder.download(tmp_path / "m", tmp_path / "raw")
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ('rock/a.wav,"</script><script>alert(1)</script>",x', "holds HTML"),
+        ("rock/a.wav,rock,<!-- x", "holds HTML"),
+        ("rock/a.wav,ro\x1bck,x", "has control characters"),
+        ("rock/\0.wav,rock,x", "must be relative and stay inside|not readable as UTF-8 CSV"),
+        ("rock/evil.npy,rock,x", "is an array, no audio"),
+    ],
+)
+def test_names_that_no_page_could_hold_are_refused(tmp_path, write_tone, row, words):
+    music("m", ["rock/a.wav", "jazz/c.wav"], write_tone)
+    (tmp_path / "m/rock/evil.npy").write_bytes(b"x")
+    (tmp_path / "m/metadata.csv").write_text(f"path,genre,artist\n{row}\n")
+    with pytest.raises(GenreError, match=words):
+        folder.download(tmp_path / "m", tmp_path / "raw")
+
+
+def test_folders_a_thousand_deep_end(tmp_path, write_tone):
+    music("m", ["rock/a.wav", "jazz/c.wav"], write_tone)
+    here = os.open(tmp_path / "m/rock", os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    try:
+        with pytest.warns(UserWarning, match="ignored 1 files"):
+            assert len(folder.download(tmp_path / "m", tmp_path / "raw")) == 2
+    finally:
+        subprocess.run(["rm", "-rf", str(tmp_path / "m/rock/d")], check=False)
+
+
+def test_a_table_of_many_columns_costs_no_memory(tmp_path, write_tone):
+    music("m", ["rock/a.wav", "jazz/c.wav"], write_tone)
+    (tmp_path / "m/metadata.csv").write_text("path," + ",".join(f"c{i}" for i in range(50_000)) + "\n" + "rock/a.wav\n" * 400)
+    with pytest.raises(GenreError, match="50,001 columns, at most"):
         folder.download(tmp_path / "m", tmp_path / "raw")
 
 

@@ -28,7 +28,7 @@ from genre_core.errors import GenreError
 from genre_core.features.store import FeatureStore, write_store
 from genre_core.models import file as model_file
 from genre_core.terminal import say, say_json
-from genre_core.util import archives
+from genre_core.util import archives, files
 from genre_core.util.archives import ArchiveError, unpack
 
 
@@ -89,6 +89,13 @@ X = {"X.npy": npy(np.zeros((2, 16, 50), np.float32))}
         ({"X.npy": npy(np.asfortranarray(np.zeros((2, 16, 50), np.float32))), **TEXT}, "Fortran order"),
         ({"X.npy": npy(np.zeros((2, 16, 50), np.complex64)), **TEXT}, "X is complex64"),
         ({"X.npy": npy(np.full((2, 16, 50), 1e38, np.float32)), **TEXT}, "no finite dB"),
+        (
+            {"X.npy": npy(np.zeros((0, 16, 50), np.float32)), "track.npy": npy(np.zeros(0, "U1")), "genre.npy": npy(np.zeros(0, "U1"))},
+            "tracks of at",
+        ),
+        ({"X.npy": npy(np.zeros((2, 16, 0), np.float32)), **TEXT}, "tracks of at least a frame"),
+        ({"X.npy": b"\x93NUMPY\x01\x00" + struct.pack("<H", 1500) + b"(" * 1499 + b"\n", **TEXT}, "not readable as .npz"),
+        ({**X, **TEXT, "track.npy": npy(np.array(["a", "b"]))[:-4] + b"\0\0\x11\0"}, "not readable as .npz"),
         ({"X.npy": b"\x93NUMPY\x01\x00" + struct.pack("<H", 60000) + b"{" * 60000, **TEXT}, "not readable as .npz"),
     ],
 )
@@ -149,6 +156,17 @@ def all_of(path):
         return {track: opened.read("mel", track) for track in opened.tracks}
 
 
+def test_many_files_of_a_folder_are_written_in_linear_time(tmp_path):
+    def seconds(count):
+        began = time.process_time()
+        for i in range(count):
+            files.write_json(tmp_path / f"{count}-{i}.json", {})
+        return time.process_time() - began
+
+    seconds(200)
+    assert seconds(4000) < 20 * max(seconds(400), 0.05)
+
+
 def test_any_damaged_byte_of_a_store_is_named_or_harmless(store, rng):
     path, rows = store
     whole = path.read_bytes()
@@ -200,6 +218,17 @@ def linked_out(file):
     file["mel"] = h5py.ExternalLink("other.h5", "/mel")
 
 
+def chunk(file):
+    rows = file["mel"][:]
+    del file["mel"]
+    file.create_dataset("mel", data=rows, maxshape=(None, 128), chunks=(8_000_000, 128), compression="gzip")
+
+
+def texts(file):
+    del file["track/id"]
+    file.create_dataset("track/id", data=["t0", "t1", "t2"], dtype=h5py.string_dtype())
+
+
 def huge(file):
     del file["mel"]
     file.create_dataset("mel", (10**9, 128), np.float16, chunks=(512, 128))
@@ -209,7 +238,7 @@ def huge(file):
 @pytest.mark.parametrize(
     "alter",
     [
-        *(virtual, external, linked, linked_out, huge),
+        *(virtual, external, linked, linked_out, huge, chunk, texts),
         lambda f: replaced(f, "mel", data=np.zeros((2100, 128), "S4")),
         lambda f: replaced(f, "mel", data=np.zeros(2100, np.float16)),
         lambda f: replaced(f, "track/start", data=np.array([0, 700])),
@@ -222,6 +251,7 @@ def huge(file):
         lambda f: f.attrs.update({"hop_length": np.zeros(7)}),
         lambda f: f.attrs.update({"sample_rate": np.nan}),
         lambda f: f.attrs.clear(),
+        lambda f: f.attrs.update({"hop_length": "512"}),
     ],
 )
 def test_stores_that_lie(store, alter):
@@ -263,6 +293,8 @@ def test_a_damaged_checkpoint_is_named_as_such(tmp_path, params, rng):
         ("seed: 2026-13-45T99:99:99", "not readable as YAML"),
         ("? [a, b]\n: 1", "params.yaml"),
         ("1: 2\nnull: 3", "params.yaml"),
+        ("seed: 0x" + "f" * 4000, "no whole number in digits"),
+        ("seed: " + "1:" * 100_000 + "1", "no whole number in digits|params.yaml"),
     ],
 )
 def test_params_that_are_bombs(tmp_path, text, words):
