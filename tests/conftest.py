@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 import soundfile
 from filelock import FileLock
+from helpers.audit import music  # noqa: F401 (a fixture)
 from helpers.closure import ROOT
+from helpers.hostile import zoo  # noqa: F401 (a fixture)
 from helpers.project import copy_project, run
 
 from genre_core import config

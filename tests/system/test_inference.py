@@ -136,7 +136,8 @@ def test_a_cold_start_is_quick_and_leaves_librosa_and_params_alone(project, mode
     began = time.monotonic()
     run(sys.executable, "-m", "genre_core.apps.cli.main", "predict", str(file), "--model", str(model), cwd=tmp_path, PYTHONPATH=str(ROOT))
     assert time.monotonic() - began < 9
-    code = f"import sys; from genre_core import cli; cli.main(['predict', {str(file)!r}, '--model', {str(model)!r}]); print(*sys.modules)"
+    arguments = ["predict", str(file), "--model", str(model)]
+    code = f"import sys; from genre_core.apps.cli.main import main; main({arguments!r}); print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
     )

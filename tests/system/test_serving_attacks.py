@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -309,16 +310,22 @@ def test_hundreds_of_connections_write_no_log(tmp_path):
 
 
 def test_an_error_of_ours_is_an_answer_and_one_line(capsys):
-    from starlette.testclient import TestClient
-
     from genre_core.apps.serve import api
+    from genre_core.apps.serve import server as serving
 
     class Broken:
         def decode_and_predict(self, *arguments, **options):
             raise ZeroDivisionError("our own fault")
 
-    client = TestClient(api.application(Broken(), "m", "i"), base_url="http://127.0.0.1", raise_server_exceptions=True)
-    answer = client.post("/api/predict", content=b"x")
+    with serving.listen("127.0.0.1", 0) as listener:
+        running = serving.server(api.application(Broken(), "m", "i"))
+        thread = threading.Thread(target=running.run, args=([listener],), daemon=True)
+        thread.start()
+        while not running.started:
+            time.sleep(0.05)
+        answer = requests.post(f"http://127.0.0.1:{listener.getsockname()[1]}/api/predict", data=b"x", timeout=30)
+        running.should_exit = True
+        thread.join(10)
     assert answer.status_code == 500
     assert answer.json()["error"] == "the server failed (ZeroDivisionError); its terminal says more"
     assert capsys.readouterr().err.count("\n") == 1
@@ -349,7 +356,7 @@ def test_a_full_temporary_disk_is_one_answer_and_goes_away(tmp_path, clip):
         server = Server(tmp_path, temporary=disk)
         try:
             (disk / "filler").write_bytes(bytes(1_990_000))
-            for size in (5_000_000, 200_000, 20_000):
+            for size in (5_000_000, 1_000_000, 200_000):
                 answer = requests.post(f"{server.url}/api/predict", data=bytes(size), timeout=60)
                 assert answer.status_code == 507
                 assert "temporary folder is full" in answer.json()["error"]
