@@ -3,7 +3,18 @@
 import json
 import re
 
-STAGES = ["download", "audit", "segment", "extract", "explore", "embed", "augment", "train", "evaluate", "interventions"]
+STAGES = [
+    "download",
+    "audit",
+    "segment",
+    "extract",
+    "augment",
+    "explore",
+    "embed",
+    "train",
+    "evaluate",
+    "interventions",
+]  # as DVC runs them
 
 
 def ran(done):
