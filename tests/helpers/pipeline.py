@@ -3,6 +3,7 @@
 import json
 import re
 
+# As DVC runs them.
 STAGES = [
     "download",
     "audit",
@@ -14,7 +15,7 @@ STAGES = [
     "train",
     "evaluate",
     "interventions",
-]  # as DVC runs them
+]
 
 
 def ran(done):

@@ -7,7 +7,8 @@ from genre_core.util import files
 
 
 def test_what_a_killed_process_left_is_removed_and_what_a_running_one_writes_is_not(tmp_path):
-    child = "import os, sys; from genre_core.util.files import atomic; c = atomic(sys.argv[1]); c.__enter__(); print(flush=True); input(); os._exit(9)"
+    begin = "c = atomic(sys.argv[1]); c.__enter__(); print(flush=True); input(); os._exit(9)"
+    child = f"import os, sys; from genre_core.util.files import atomic; {begin}"
     with subprocess.Popen([sys.executable, "-c", child, str(tmp_path / "a.csv")], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
         running.stdout.readline()
         (theirs,) = tmp_path.glob(".a-*")
