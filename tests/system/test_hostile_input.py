@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import h5py
 import numpy as np
 import pytest
 import safetensors
@@ -123,7 +124,9 @@ def test_a_damaged_store_is_named_by_training_and_not_the_learning_rate(project,
                 write_store(path, opened.spec, rows)
         else:
             raw = bytearray((tmp_path / "copy.h5").read_bytes())
-            raw[len(raw) // 2] ^= 255
+            with h5py.File(tmp_path / "copy.h5") as file:
+                chunk = file["mel"].id.get_chunk_info(0)
+            raw[chunk.byte_offset + chunk.size // 2] ^= 255
             path.write_bytes(raw)
         done = subprocess.run(
             [sys.executable, "-m", "stages.train"], cwd=target, env=environment(ROOT), capture_output=True, text=True, check=False
