@@ -35,6 +35,7 @@ SCHEMA = 1
 MAX_STORE_BYTES = 2**40
 MAX_UNPACKED = 200  # bytes of a dataset for each that it takes in the file
 _SMALL_BYTES = 50_000_000
+_MAX_NAME_BYTES = 4_096
 _MAX_CHUNK_BYTES = 16_000_000
 _REMEDY = "`dvc repro -f extract embed augment` makes it anew"
 _CHUNK_FRAMES = 512
@@ -128,9 +129,9 @@ class FeatureStore:
             if schema != SCHEMA:
                 raise GenreError(f"{path}: schema {schema}, this version reads {SCHEMA}; run `dvc repro`")
             self.spec = FeatureSpec(**{f.name: _number(self._file, f.name) for f in fields(FeatureSpec)})
-            tables = [self._dataset(f"track/{name}", 1)[:] for name in ("id", "start", "frames")]
+            ids = _ids(self._dataset("track/id", 1))
+            starts, frames = (self._dataset(f"track/{name}", 1)[:] for name in ("start", "frames"))
             rows = {kind: self._dataset(kind, 2) for kind in KINDS if kind in self._file}
-            ids, starts, frames = tables
             self.tracks = _slices(ids, starts, frames, min((len(data) for data in rows.values()), default=0))
         except GenreError:
             self._file.close()
@@ -150,7 +151,7 @@ class FeatureStore:
             raise ValueError(f"{name} is no dataset of its own: virtual, or kept in another file")
         if group.chunks and group.dtype.itemsize * math.prod(group.chunks) > _MAX_CHUNK_BYTES:
             raise ValueError(f"{name} has chunks of {group.chunks}")
-        if group.ndim != ndim or group.dtype.kind not in ("S" if name == "track/id" else "iu" if ndim == 1 else "f"):
+        if group.ndim != ndim or group.dtype.kind not in ("SO" if name == "track/id" else "iu" if ndim == 1 else "f"):
             raise ValueError(f"{name} is {group.dtype} {group.shape}")
         if group.nbytes > max(_SMALL_BYTES, MAX_UNPACKED * group.id.get_storage_size()):
             raise ValueError(f"{name} claims {group.nbytes:,} bytes, and holds {group.id.get_storage_size():,}")
@@ -186,6 +187,20 @@ class FeatureStore:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _ids(data: h5py.Dataset) -> np.ndarray:
+    """Read the names of tracks; texts of any length, as other code writes them, one by one: each can claim megabytes."""
+    if data.dtype.kind == "S":
+        return data[:]
+    if h5py.check_string_dtype(data.dtype) is None:
+        raise ValueError("track/id is no text")
+    names = []
+    for i in range(len(data)):
+        names.append(data[i])
+        if len(names[-1]) > _MAX_NAME_BYTES:
+            raise ValueError(f"a track's name of {len(names[-1]):,} bytes")
+    return np.array(names, dtype=object)
 
 
 def _number(file: h5py.File, name: str) -> Any:

@@ -226,7 +226,7 @@ def chunk(file):
 
 def texts(file):
     del file["track/id"]
-    file.create_dataset("track/id", data=["t0", "t1", "t2"], dtype=h5py.string_dtype())
+    file.create_dataset("track/id", data=["t0", "t1", "t" * 10_000_000], dtype=h5py.string_dtype())
 
 
 def huge(file):
