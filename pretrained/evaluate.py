@@ -8,8 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from genre_core import __version__, config, networks
-from genre_core.evaluation import calibration
-from genre_core.evaluation import scoring as evaluation_scoring
+from genre_core.evaluation import calibration, scoring
 from genre_core.evaluation.intervals import with_interval
 from genre_core.features.musicnn import WIDTH
 from genre_core.features.spectrogram import FeatureSpec
@@ -86,7 +85,7 @@ def main() -> str:
 def _scores(true: list[str], probabilities: np.ndarray, artists: list[str], genres: list[str], chosen: Params) -> dict[str, Any]:
     numbers = np.array([genres.index(g) for g in true])
     options: dict[str, Any] = {"samples": chosen.bootstrap_samples, "seed": chosen.seed}
-    found = evaluation_scoring.scores(numbers, probabilities, genres, groups=artists, **options)
+    found = scoring.scores(numbers, probabilities, genres, groups=artists, **options)
     sure = probabilities.max(1) >= NOT_SURE_BELOW
     return {
         **found,

@@ -2,9 +2,10 @@
 
 import multiprocessing
 import sys
+from itertools import pairwise
 
 # A stage's imports take seconds: signals are heard, and DVC's end is noticed, before them. Tests that import a stage keep their own.
-_STARTED = sys.orig_argv[1:2] == ["-m"] and sys.orig_argv[2].startswith(("stages.", "pretrained."))
+_STARTED = any(option == "-m" and name.startswith(("stages.", "pretrained.")) for option, name in pairwise(sys.orig_argv))
 if _STARTED or multiprocessing.parent_process() is not None:
     from stages.run import end_with_dvc, hear_signals
 

@@ -4,7 +4,7 @@ from genre_core import config
 from genre_core.corpus import audit as auditing
 from genre_core.corpus.catalogue import read_catalogue
 from genre_core.project import AUDIT, RAW
-from genre_core.reports import audit as reports_audit
+from genre_core.reports import audit as report
 from stages.run import run
 
 
@@ -14,7 +14,7 @@ def main() -> str:
     found = auditing.audit(
         RAW, read_catalogue(RAW), similarity=options.similarity, overlap_seconds=options.overlap_seconds, workers=params.workers
     )
-    reports_audit.write(found, AUDIT, title=params.dataset.name, picture="../explore/audit.png")
+    report.write(found, AUDIT, title=params.dataset.name, picture="../explore/audit.png")
     said = found.summary()
     problems = sum(said["problems"].values())
     if said["not_looked_at"]:

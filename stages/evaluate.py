@@ -5,9 +5,8 @@ import numpy as np
 from genre_core import config
 from genre_core.corpus import index
 from genre_core.corpus.catalogue import artist_group
-from genre_core.evaluation import calibration, intervals
-from genre_core.evaluation import metrics as evaluation_metrics
-from genre_core.evaluation import scoring as evaluation_scoring
+from genre_core.evaluation import calibration, intervals, scoring
+from genre_core.evaluation.metrics import confusion
 from genre_core.features.store import reader
 from genre_core.models import file as model_file
 from genre_core.project import INDEX, METRICS, MODEL, STORES
@@ -36,10 +35,8 @@ def main() -> str:
 
     options = {"samples": params.evaluate.bootstrap_samples, "seed": params.seed}
     bins = params.evaluate.calibration_bins
-    tracks = evaluation_scoring.scores(true, of_tracks, model.genres, groups=artists, **options)
-    segments = evaluation_scoring.scores(
-        np.repeat(true, counts), of_segments, model.genres, groups=np.repeat(artists, counts).tolist(), **options
-    )
+    tracks = scoring.scores(true, of_tracks, model.genres, groups=artists, **options)
+    segments = scoring.scores(np.repeat(true, counts), of_segments, model.genres, groups=np.repeat(artists, counts).tolist(), **options)
     by_genre = tracks.pop("genres")
     segments.pop("genres")
     calibrated = calibration.reliability(true, of_tracks, bins)
@@ -82,7 +79,7 @@ def main() -> str:
     figures_scores.report(
         OUT / "report.png",
         title=f"{model.type} on {protocol}: accuracy {interval} of {len(true)} test tracks of {len(set(artists))} artists",
-        matrix=evaluation_metrics.confusion(true, predicted, len(model.genres)),
+        matrix=confusion(true, predicted, len(model.genres)),
         genres=model.genres,
         f1={genre: value["f1"] for genre, value in by_genre.items()},
         reliability=curves,

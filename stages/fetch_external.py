@@ -5,8 +5,7 @@ import sys
 from collections import Counter
 
 from genre_core import config
-from genre_core.datasets import external as external_clips
-from genre_core.datasets import ytdlp
+from genre_core.datasets import external, ytdlp
 from genre_core.project import DOWNLOADS, EXTERNAL
 from genre_core.terminal import say
 from stages.run import run
@@ -22,7 +21,7 @@ def main() -> str:
         params.cookies_from_browser,
         private_addresses=params.private_addresses,
     )
-    clips = external_clips.fetch(params.list, EXTERNAL, online=params.online, limits=limits, downloads=DOWNLOADS / "external")
+    clips = external.fetch(params.list, EXTERNAL, online=params.online, limits=limits, downloads=DOWNLOADS / "external")
     counts = Counter(clip.status for clip in clips)
     for clip in clips:
         if clip.status == "failed":

@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from genre_core.errors import GenreError, one_line
 from genre_core.project import DOWNLOADS
 from genre_core.terminal import say
+from genre_core.util.memory import is_out_of_memory
 
 _LOCK_SECONDS = 30.0
 DATA_SET_KEYS = ("data_set", "protocol", "folds", "fold", "scored_on", "leaky", "crossing_tracks", "crossing_artists")
@@ -117,7 +118,9 @@ def run(main: Callable[[], str]) -> None:
             summary = main()
     except GenreError as error:
         sys.exit(f"error: {error}")
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         sys.exit("error: this needs more memory than there is; set `workers` lower in params.yaml, or use fewer or shorter tracks")
     except OSError as error:  # a full disk, a folder that may not be written: what was begun is removed
         sys.exit(f"error: {one_line(str(error))}; nothing half-written is left, run `dvc repro` again when this is mended")

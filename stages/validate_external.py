@@ -11,7 +11,7 @@ from genre_core import config
 from genre_core.analysis.external import compare_genres, rounded, score_clips
 from genre_core.audio import quality
 from genre_core.audio.io import decode
-from genre_core.datasets import external as external_clips
+from genre_core.datasets import external
 from genre_core.errors import AudioError, SilenceWarning
 from genre_core.evaluation import intervals
 from genre_core.inference.predictor import Prediction, Predictor
@@ -35,7 +35,7 @@ def main() -> str:
     heard: list[tuple[str, Prediction, Prediction]] = []
     shutil.rmtree(OUT / "timelines", ignore_errors=True)
     (OUT / "timelines").mkdir(parents=True)
-    for clip in external_clips.read_manifest(EXTERNAL):
+    for clip in external.read_manifest(EXTERNAL):
         row: dict[str, Any] = {
             "clip": clip.clip,
             "title": clip.title,

@@ -8,8 +8,7 @@ import numpy as np
 
 from genre_core.corpus import index
 from genre_core.corpus.catalogue import artist_group
-from genre_core.evaluation import intervals
-from genre_core.evaluation import scoring as evaluation_scoring
+from genre_core.evaluation import intervals, scoring
 from genre_core.inference.predictor import Prediction
 from genre_core.project import AUDIT, INDEX, METRICS
 from genre_core.util.files import read_csv
@@ -52,4 +51,4 @@ def score_clips(heard: list[tuple[str, Prediction]], genres: list[str], options:
     names = [str(i) for i in range(len(known))]
     true = np.array([genres.index(genre) for genre, _ in known])
     probabilities = np.array([[said.probabilities[genre] for genre in genres] for _, said in known])
-    return len(known), evaluation_scoring.scores(true, probabilities, genres, groups=names, **options)
+    return len(known), scoring.scores(true, probabilities, genres, groups=names, **options)

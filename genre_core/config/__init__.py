@@ -48,10 +48,9 @@ def load(path: str | Path = "params.yaml") -> Params:
     GenreError
         The file is missing, is no YAML, or holds a value that is not allowed.
     """
-    if not Path(path).exists():
-        raise GenreError(f"{path}: no such file; run from the project's folder")
+    plain_file(path, max_bytes=_MAX_BYTES, missing="no such file; run from the project's folder")
     try:
-        values = yaml.load(plain_file(path, max_bytes=_MAX_BYTES).read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
+        values = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: other bytes than UTF-8, a number of 5,000 digits
         raise GenreError(f"{path}: not readable as YAML: {error or type(error).__name__}") from None
     return parse(Params, values, str(path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -274,7 +274,6 @@ class Params(Section):
 
 
 _MAX_BYTES = 1_000_000
-S = TypeVar("S", bound=BaseModel)
 
 
 def architectures() -> tuple[str, ...]:

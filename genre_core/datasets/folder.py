@@ -15,10 +15,9 @@ from pathlib import Path, PurePosixPath
 from genre_core.audio.io import AUDIO_SUFFIXES
 from genre_core.corpus.catalogue import CATALOGUE, DESCRIPTION, SPLITS, Track, write_catalogue
 from genre_core.errors import GenreError, one_line
-from genre_core.util.files import read_csv
+from genre_core.util.files import DEEPEST, read_csv
 
 METADATA = "metadata.csv"
-_DEEPEST = 64  # folders within folders
 _OUR_NAMES = {CATALOGUE, DESCRIPTION, METADATA}  # what stands beside the tracks, here or in data/raw
 
 
@@ -125,7 +124,7 @@ def _audio_files(root: Path) -> tuple[set[str], list[str], list[str]]:
             continue
         visited.add(real)
         shown = sorted(s for s in subfolders if not s.startswith("."))
-        if len(Path(folder).relative_to(root).parts) >= _DEEPEST:
+        if len(Path(folder).relative_to(root).parts) >= DEEPEST:
             stray += [(Path(folder) / name).relative_to(root).as_posix() for name in shown]
             shown = []
         outside = {name for name in [*shown, *names] if Path(folder, name).is_symlink() and leaves(Path(folder, name), root)}

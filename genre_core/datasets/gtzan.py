@@ -11,7 +11,6 @@ artist crosses that split, save within three collaborations, which count as arti
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import warnings
@@ -29,7 +28,7 @@ from genre_core.errors import AudioError, GenreError
 from genre_core.terminal import say
 from genre_core.util.archives import unpack
 from genre_core.util.download import fetch
-from genre_core.util.files import atomic, digest, read_csv, write_csv
+from genre_core.util.files import atomic, digest, read_csv, walk, write_csv
 
 SAMPLE_RATE = 22050  # Hz
 REPORT = "report.csv"
@@ -159,12 +158,14 @@ def _from_local(path: Path, out: Path) -> dict[str, str]:
 
 def _files(path: Path) -> list[Path]:
     """Files below a folder; links that leave it are not followed, and said."""
-    files = sorted(Path(folder, name) for folder, _, names in os.walk(path) for name in names)
-    links = [Path(folder, name) for folder, folders, names in os.walk(path) for name in (*folders, *names)]
-    links = [link for link in links if link.is_symlink() and leaves(link, path)]
+    files, links = [], []
+    for folder, folders, names in walk(path):
+        outside = {name for name in (*folders, *names) if (folder / name).is_symlink() and leaves(folder / name, path)}
+        links += [folder / name for name in sorted(outside)]
+        files += [folder / name for name in names if name not in outside]
     if links:
         warnings.warn(f"{path}: ignored {len(links)} links that leave the folder, such as {links[0]}; name the real folder", stacklevel=2)
-    return [file for file in files if file.is_file() and file not in links]
+    return sorted(file for file in files if file.is_file())
 
 
 def _from_mirrors(

@@ -27,7 +27,7 @@ import numpy as np
 from genre_core.corpus.catalogue import DESCRIPTION, SPLITS, Track, write_catalogue
 from genre_core.datasets import gtzan
 from genre_core.errors import GenreError
-from genre_core.util.archives import check_zip
+from genre_core.util.archives import BOUNDED_PACKINGS, check_zip
 from genre_core.util.files import atomic, plain_file, write_json
 
 _BROKEN = (
@@ -81,7 +81,7 @@ def _arrays(file: zipfile.ZipFile) -> dict[str, _Array]:
             continue
         if name == member.filename or name in found:
             raise ValueError(f"member {member.filename!r} is {'no .npy file' if name == member.filename else 'there twice'}")
-        if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        if member.flag_bits & 1 or member.compress_type not in BOUNDED_PACKINGS:
             raise ValueError(f"{name} is encrypted, or packed in an unusual way; save it with numpy.savez_compressed")
         if member.file_size > max(_SMALL_BYTES, _MAX_UNPACKED * member.compress_size):
             raise ValueError(f"{name} would unpack from {member.compress_size:,} to {member.file_size:,} bytes: no features do that")

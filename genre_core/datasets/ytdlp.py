@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from genre_core.errors import GenreError
-from genre_core.util.network import deadline as connections_deadline
-from genre_core.util.network import public_addresses_only
+from genre_core.util.network import hang_up_after, public_addresses_only
 
 _BLOCK_BYTES = 1 << 16
 _MAX_PAGE_BYTES = 50_000_000
@@ -204,7 +203,7 @@ def download(url: str, folder: Path, limits: Limits) -> Path:
         try:
             with (
                 public_addresses_only(not limits.private_addresses),
-                connections_deadline(limits.deadline_s),
+                hang_up_after(limits.deadline_s),
                 Downloader(options) as downloader,
             ):
                 info = downloader.extract_info(url)

@@ -117,9 +117,7 @@ class FeatureStore:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if not self.path.exists():
-            raise GenreError(f"{path}: no such file; `dvc repro` makes it")
-        plain_file(path, max_bytes=MAX_STORE_BYTES)
+        plain_file(path, max_bytes=MAX_STORE_BYTES, missing="no such file; `dvc repro` makes it")
         try:
             self._file = h5py.File(self.path, "r")
         except OSError as error:
@@ -131,8 +129,8 @@ class FeatureStore:
             self.spec = FeatureSpec(**{f.name: _number(self._file, f.name) for f in fields(FeatureSpec)})
             ids = _ids(self._dataset("track/id", 1))
             starts, frames = (self._dataset(f"track/{name}", 1)[:] for name in ("start", "frames"))
-            rows = {kind: self._dataset(kind, 2) for kind in KINDS if kind in self._file}
-            self.tracks = _slices(ids, starts, frames, min((len(data) for data in rows.values()), default=0))
+            self._rows = {kind: self._dataset(kind, 2) for kind in KINDS if kind in self._file}
+            self.tracks = _slices(ids, starts, frames, min((len(data) for data in self._rows.values()), default=0))
         except GenreError:
             self._file.close()
             raise
@@ -171,9 +169,11 @@ class FeatureStore:
         """
         if track not in self.tracks:
             raise GenreError(f"{self.path}: no track {track!r}; run `dvc repro`")
+        if kind not in self._rows:
+            raise GenreError(f"{self.path}: track {track!r} cannot be read: the feature store holds no {kind}; {_REMEDY}")
         try:
-            found = self._dataset(kind, 2)[self.tracks[track]]
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            found = self._rows[kind][self.tracks[track]]
+        except (OSError, ValueError, RuntimeError) as error:
             raise GenreError(f"{self.path}: track {track!r} cannot be read: the feature store is damaged ({error}); {_REMEDY}") from None
         if not np.isfinite(found).all():
             raise GenreError(f"{self.path}: track {track!r} holds values that are no numbers: the feature store is damaged; {_REMEDY}")

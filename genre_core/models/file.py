@@ -99,11 +99,8 @@ def load(path: str | Path) -> Model:
         The file is missing, no safetensors, or no model of this project.
     """
     path = PRETRAINED if str(path) == "pretrained" else path
-    if not Path(path).exists():
-        raise GenreError(
-            f"{path}: no such model; `make demo` or `dvc repro` makes data/model/model.safetensors, --model pretrained is the packaged one"
-        )
-    plain_file(path, max_bytes=MAX_MODEL_BYTES)
+    missing = "no such model; `make demo` or `dvc repro` makes data/model/model.safetensors, --model pretrained is the packaged one"
+    plain_file(path, max_bytes=MAX_MODEL_BYTES, missing=missing)
     try:
         with Path(path).open("rb") as start:
             if int.from_bytes(start.read(8), "little") > _MAX_HEADER_BYTES:
@@ -182,15 +179,15 @@ class _Wanted:
         if len(set(said.genres)) < len(said.genres) or not all(genre.isprintable() and genre for genre in said.genres):
             raise ValueError("genres that are empty, not printable, or named twice")
         spec = FeatureSpec.of(said.features)
-        models_kind = networks.feature_of(said.type)
-        bins = rows.bins(models_kind, spec)
-        if (values := rows.grid(models_kind, spec).frames(said.segment_seconds) * bins) > MAX_WINDOW_VALUES:
+        kind = networks.feature_of(said.type)
+        bins = rows.bins(kind, spec)
+        if (values := rows.grid(kind, spec).frames(said.segment_seconds) * bins) > MAX_WINDOW_VALUES:
             raise ValueError(f"a window of {values:,} values, at most {MAX_WINDOW_VALUES:,} are read")
         with torch.device("meta"):  # shapes alone
             network = networks.build(said.type, said.hyperparameters, n_bins=bins, n_genres=len(said.genres), where=where)
         forms = {name: _Form(tuple(value.shape), _DTYPES[value.dtype]) for name, value in network.state_dict().items()}
         forms |= {f"normalisation.{name}": _Form((bins,)) for name in ("mean", "deviation")}
-        if networks.feature_of(said.type) == "musicnn":
+        if kind == "musicnn":
             of_tags = {"mean": (50,), "precision": (50, 50), "limit": ()}
             forms |= {f"familiar.{name}": _Form(shape, optional=True) for name, shape in of_tags.items()}
         return cls(said, spec, bins, where, forms)

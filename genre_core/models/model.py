@@ -155,8 +155,8 @@ class GenreModel(_Calibrated):
         at_once = max(1, min(32, _VALUES_AT_ONCE // (frames * track.shape[1])))
         for some in first.split(at_once):
             # Clamped: resampling may round a track of one segment's length down by a frame.
-            rows = (some[:, None] + torch.arange(frames, device=device)).clamp(max=len(track) - 1)
-            yield self.normalisation.apply(track[rows])
+            at = (some[:, None] + torch.arange(frames, device=device)).clamp(max=len(track) - 1)
+            yield self.normalisation.apply(track[at])
 
     def finer(self) -> GenreModel:
         """Return the model with short windows, where the network takes any length; else itself."""

@@ -28,7 +28,7 @@ def new_figure(rows: int, columns: int, width: float, height: float) -> tuple[Fi
 
 
 def save(figure: Figure, out: Out) -> None:
-    warnings.filterwarnings("ignore", module="matplotlib")  # a letter that no font has is drawn as a box
+    warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a letter that no font has is drawn as a box
     options: dict[str, Any] = {"dpi": 90, "format": "png", "metadata": {"Software": None}}
     if not isinstance(out, str | Path):
         figure.savefig(out, **options)

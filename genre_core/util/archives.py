@@ -17,6 +17,7 @@ from genre_core.util.files import atomic, plain_file
 
 _BLOCK_BYTES = 1 << 20
 MAX_MEMBERS = 50_000
+BOUNDED_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others unpack a block without a bound
 _MAX_CONTENTS_BYTES = 32_000_000
 _MAX_GLOBAL = 100
 _MAX_HEADER_BYTES = 65_536  # of a name, or of other facts about a member
@@ -110,7 +111,7 @@ def _members(archive: Path, max_total_bytes: int) -> Iterator[tuple[str, str, Ca
             for member in opened.infolist():
                 mode = member.external_attr >> 28  # of a Unix mode: 8 a file, 0 not said, 10 a link
                 kind = "folder" if member.is_dir() else "file" if mode in (0, 8) else "other"
-                if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack a block without a bound
+                if member.compress_type not in BOUNDED_PACKINGS:
                     raise ArchiveError(f"{archive}: member {member.filename!r} is packed in an unusual way; pack it with plain zip")
                 yield member.filename, kind, lambda member=member: opened.open(member)  # type: ignore[misc]
         return

@@ -17,8 +17,7 @@ from tqdm import tqdm
 
 from genre_core.errors import GenreError
 from genre_core.util.files import atomic, digest
-from genre_core.util.network import PrivateAddressError, public_addresses_only
-from genre_core.util.network import deadline as hang_up_after
+from genre_core.util.network import PrivateAddressError, hang_up_after, public_addresses_only
 
 _BLOCK_BYTES = 1 << 16
 _PROGRESS_BYTES = 1000

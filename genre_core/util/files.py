@@ -11,6 +11,7 @@ import re
 import secrets
 import socket
 import stat
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import psutil
 from genre_core.errors import GenreError
 
 _MAX_COLUMNS = 2_000  # 1,000 genres have a column of probabilities each
+DEEPEST = 64  # folders within folders that are looked into
 MAX_TABLE_BYTES = 500_000_000  # of a CSV or JSON file: a million rows have about 100 MB
 _CLEARED: set[str] = set()  # folders in which this process looked for what killed ones left
 _OURS: set[str] = set()  # temporary files that this process is writing
@@ -31,7 +33,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it takes `path`'s name on success and is removed on any failure.
 
     The temporary file is created anew under a random name, so no link that lies in the folder is followed. Its name holds the
-    process that writes it: what a killed process left of this `path` is removed, what a running one writes is left alone.
+    process that writes it: what killed processes left in the folder is removed when this one first writes there, what a running one
+    writes is left alone.
 
     Raises
     ------
@@ -72,8 +75,10 @@ def _remove_leftovers(folder: Path) -> None:
                     Path(entry.path).unlink()
 
 
-def plain_file(path: str | Path, *, max_bytes: int) -> Path:
+def plain_file(path: str | Path, *, max_bytes: int, missing: str = "no such file") -> Path:
     """Return `path` as a Path if it is a plain file that is not too large: a pipe would block for ever, a huge file fill the memory.
+
+    `missing` is what the error says of a file that is not there.
 
     Raises
     ------
@@ -83,8 +88,8 @@ def plain_file(path: str | Path, *, max_bytes: int) -> Path:
     path = Path(path)
     try:
         status = path.stat()
-    except FileNotFoundError:
-        raise GenreError(f"{path}: no such file") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise GenreError(f"{path}: {missing}") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise GenreError(f"{path}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
     if not stat.S_ISREG(status.st_mode):
@@ -92,6 +97,16 @@ def plain_file(path: str | Path, *, max_bytes: int) -> Path:
     if status.st_size > max_bytes:
         raise GenreError(f"{path}: {status.st_size:,} bytes, at most {max_bytes:,} are read; is this the right file?")
     return path
+
+
+def walk(folder: str | Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Walk as `os.walk` does, links to folders not followed, at most `DEEPEST` folders deep: what lies deeper is said and left out."""
+    top = len(Path(folder).parts)
+    for at, folders, names in os.walk(folder):
+        yield (here := Path(at)), folders, names
+        if folders and len(here.parts) - top >= DEEPEST:  # os.walk itself calls once more for each, up to Python 3.11
+            warnings.warn(f"{here}: its folders are left out, more than {DEEPEST} lie in one another", stacklevel=2)
+            folders.clear()
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -108,10 +123,9 @@ def read_json(path: str | Path, *, max_bytes: int = MAX_TABLE_BYTES) -> Any:
     GenreError
         The file is missing or no JSON.
     """
-    if not Path(path).exists():
-        raise GenreError(f"{path}: no such file; `dvc repro` makes it")
+    plain_file(path, max_bytes=max_bytes, missing="no such file; `dvc repro` makes it")
     try:
-        return json.loads(plain_file(path, max_bytes=max_bytes).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise GenreError(f"{path}: not readable as JSON: {error}") from None
 

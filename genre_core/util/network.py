@@ -51,14 +51,12 @@ def public_addresses_only(on: bool = True) -> Iterator[None]:
     PrivateAddressError
         In whoever connects.
     """
-    global _guards, _proxies, _hooked  # noqa: PLW0603 (an audit hook stays for ever: it is added once)
+    global _guards, _proxies  # noqa: PLW0603
     if not on:
         yield
         return
+    _install_hook()
     with _lock:
-        if not _hooked:
-            sys.addaudithook(_look)
-            _hooked = True
         if not _guards:
             _proxies = frozenset(_proxy_addresses())
         _guards += 1
@@ -70,17 +68,14 @@ def public_addresses_only(on: bool = True) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def deadline(seconds: float) -> Iterator[None]:
+def hang_up_after(seconds: float) -> Iterator[None]:
     """Hang up every connection that is made here, when `seconds` are over: a server that drips keeps a reader for ever.
 
     Whoever reads then gets the end of the stream, or an error.
     """
-    global _connected, _hooked  # noqa: PLW0603
-    with _lock:
-        if not _hooked:
-            sys.addaudithook(_look)
-            _hooked = True
-        _connected = []
+    global _connected  # noqa: PLW0603
+    _install_hook()
+    _connected = []
 
     def hang_up() -> None:
         for reference in list(_connected or ()):
@@ -96,6 +91,14 @@ def deadline(seconds: float) -> Iterator[None]:
     finally:
         timer.cancel()
         _connected = None
+
+
+def _install_hook() -> None:
+    global _hooked  # noqa: PLW0603
+    with _lock:
+        if not _hooked:  # an audit hook stays for ever: it is added once
+            sys.addaudithook(_look)
+            _hooked = True
 
 
 def _look(event: str, arguments: tuple[Any, ...]) -> None:

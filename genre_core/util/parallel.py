@@ -14,6 +14,7 @@ from functools import partial
 from typing import TypeVar
 
 from genre_core.errors import GenreError
+from genre_core.util.memory import is_out_of_memory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -51,10 +52,8 @@ def _bounded(function: Callable[[Item], Result], item: Item) -> Result:
     """Call `function`, and let it fail for want of memory in one line."""
     try:
         return function(item)
-    except MemoryError as error:
-        failure = str(error)
-    except RuntimeError as error:  # torch's own
-        if "allocate memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
         failure = str(error)
     raise GenreError(

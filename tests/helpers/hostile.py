@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 
 import av
 import numpy as np
@@ -10,6 +11,9 @@ import safetensors
 import soundfile
 from helpers.audio import encode
 from safetensors.torch import save_file
+
+from genre_core.errors import GenreError
+from genre_core.models import file as model_file
 
 SECONDS = 4
 
@@ -114,3 +118,14 @@ def rewritten(source, target, change):
     metadata = metadata if isinstance(metadata, dict) else None
     save_file(state, target, metadata={"genre_core": json.dumps(description)} if metadata is None else metadata)
     return target
+
+
+def refusal(model, words):
+    """What the error on a hostile model file says: soon, in one line, with `words`."""
+    began = time.monotonic()
+    with pytest.raises(GenreError) as caught:
+        model_file.load(model)
+    assert time.monotonic() - began < 5
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)

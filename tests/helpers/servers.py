@@ -6,7 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 Answer = Callable[["Handler"], None]
 
@@ -51,6 +53,35 @@ def serve(*answers: Answer) -> Iterator[Scripted]:
             yield server
         finally:
             server.shutdown()
+
+
+@contextmanager
+def serve_folder(folder: Path) -> Iterator[FolderServer]:
+    """A server on loopback over `folder`; ``asked`` holds the path of each request, ``url`` its address."""
+    with FolderServer(folder) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+
+
+class FolderServer(ThreadingHTTPServer):
+    def __init__(self, folder: Path) -> None:
+        asked = self.asked = []
+
+        class Served(SimpleHTTPRequestHandler):
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+            def do_GET(self) -> None:
+                asked.append(self.path)
+                super().do_GET()
+
+            do_HEAD = do_GET  # noqa: N815
+
+        super().__init__(("127.0.0.1", 0), partial(Served, directory=folder))
+        self.url = f"http://127.0.0.1:{self.server_port}"
 
 
 def whole(body: bytes, tag: str = '"1"', **headers: object) -> Answer:

@@ -1,10 +1,7 @@
 import contextlib
 import dataclasses
 import json
-import threading
 import time
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import soundfile
@@ -22,22 +19,8 @@ from genre_core.util.files import read_csv
 def server(tmp_path):
     """A server on loopback over ``tmp_path/served``; it counts the requests for each path."""
     (tmp_path / "served").mkdir()
-    asked = []
-
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, *arguments):
-            pass
-
-        def do_GET(self):
-            asked.append(self.path)
-            super().do_GET()
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=tmp_path / "served")) as http:
-        threading.Thread(target=http.serve_forever, daemon=True).start()
-        http.asked = asked
-        http.url = f"http://127.0.0.1:{http.server_port}"
-        yield http
-        http.shutdown()
+    with servers.serve_folder(tmp_path / "served") as server:
+        yield server
 
 
 def test_local_files_and_urls_become_clips(tmp_path, write_tone, server):

@@ -10,12 +10,11 @@ import time
 import pytest
 import torch
 from helpers.closure import ROOT
-from helpers.hostile import BAD, GOOD, rewritten
+from helpers.hostile import BAD, GOOD, refusal, rewritten
 from helpers.project import run
 
 from genre_core.audio.io import decode
-from genre_core.errors import AudioError, GenreError
-from genre_core.models import file as model_file
+from genre_core.errors import AudioError
 
 
 def test_every_stage_takes_what_is_good_and_names_the_rest(zoo, project, tmp_path):
@@ -104,10 +103,5 @@ def of_ensembles(description, state):
 )
 def test_hostile_model_files_are_refused_in_one_line(project, tmp_path, change, words):
     path = rewritten(project / "data/model/model.safetensors", tmp_path / "m.safetensors", change)
-    began = time.monotonic()
-    with pytest.raises(GenreError) as caught:
-        model_file.load(path)
-    assert time.monotonic() - began < 5
-    assert words in str(caught.value)
-    assert str(path) in str(caught.value) or "is unknown" in str(caught.value) or "width" in words
-    assert "\n" not in str(caught.value)
+    said = refusal(path, words)
+    assert str(path) in said or "is unknown" in said or "width" in words

@@ -7,7 +7,6 @@ import resource
 import shutil
 import subprocess
 import sys
-import time
 
 import h5py
 import numpy as np
@@ -16,7 +15,7 @@ import safetensors
 import torch
 from helpers.bombs import index_bomb
 from helpers.closure import ROOT
-from helpers.hostile import rewritten
+from helpers.hostile import refusal, rewritten
 from helpers.hostile_input import ESCAPES, YAML_BOMB, header, raw_escapes
 from helpers.project import environment
 from safetensors.torch import save_file
@@ -66,12 +65,7 @@ def limited(*command, cwd, megabytes=3000, seconds=60):
 )
 def test_hostile_models_are_refused_before_their_tensors_are_read(project, tmp_path, change, words):
     path = rewritten(project / "data/model/model.safetensors", tmp_path / "m.safetensors", change)
-    began = time.monotonic()
-    with pytest.raises(GenreError) as caught:
-        model_file.load(path)
-    assert time.monotonic() - began < 5
-    assert words in str(caught.value)
-    assert "\n" not in str(caught.value)
+    refusal(path, words)
 
 
 def ensemble(project, path, **info):

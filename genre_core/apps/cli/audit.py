@@ -16,7 +16,7 @@ def audit(chosen: argparse.Namespace) -> int:
     from genre_core.corpus import audit as auditing
     from genre_core.corpus.catalogue import CATALOGUE, read_catalogue
     from genre_core.datasets import folder
-    from genre_core.reports import audit as reports_audit
+    from genre_core.reports import audit as report
     from genre_core.reports import figures_data
 
     root = Path(chosen.folder)
@@ -26,7 +26,7 @@ def audit(chosen: argparse.Namespace) -> int:
     found = auditing.audit(root, tracks)
     if chosen.out:
         title = root.resolve().name
-        reports_audit.write(found, chosen.out, title=title, picture="report.png")
+        report.write(found, chosen.out, title=title, picture="report.png")
         figures_data.audit(chosen.out / "report.png", [asdict(t) for t in found.tracks], title=title)
     if chosen.json:
         rows = [{"file": row.file, "problems": list(filter(None, row.problems.split("; ")))} for row in found.tracks]

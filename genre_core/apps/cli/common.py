@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ def chosen_predictor(chosen: str | None) -> tuple[str, Predictor]:
 
 
 def introduction(name: str, predictor: Predictor) -> str:
+    """Say in a line what a model was trained on, and how well it did."""
     from genre_core.evaluation.intervals import with_interval
 
     model = predictor.model
@@ -65,13 +65,14 @@ def _score(name: str, info: dict[str, Any]) -> dict[str, Any] | None:
 def expand(names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Expand folders to the audio files below them; return files and errors."""
     from genre_core.audio.io import AUDIO_SUFFIXES
+    from genre_core.util.files import walk
 
     files, errors = [], []
     for name in names:
         path = Path(name)
         if path.is_dir():
-            walked = [Path(folder, name) for folder, _, names in os.walk(path) for name in names if not name.startswith(".")]
-            found = sorted(p for p in walked if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
+            below = (folder / file for folder, _, files_there in walk(path) for file in files_there if not file.startswith("."))
+            found = sorted(p for p in below if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
             if not found:
                 errors.append(f"{name}: no audio file in this folder")
             files += [str(p) for p in found]

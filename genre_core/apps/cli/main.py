@@ -14,6 +14,7 @@ from genre_core import __version__
 from genre_core.apps.cli.common import TRAINED, WRONG_INPUT
 from genre_core.errors import GenreError, one_line
 from genre_core.terminal import say
+from genre_core.util.memory import is_out_of_memory
 
 _IF_REAL = f"default: {TRAINED} where it was trained on real music, else pretrained"
 _FILES_HELP = "audio file of any format, or a folder of them"
@@ -171,7 +172,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # a full disk, a folder that may not be written, a port that is taken
         say(f"error: {error}", sys.stderr)
         return WRONG_INPUT
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         say("error: this needs more memory than there is; give fewer or shorter files", sys.stderr)
         return WRONG_INPUT
 

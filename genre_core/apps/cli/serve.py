@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import NoReturn
 
 from genre_core.apps.cli.common import chosen_predictor, introduction
 from genre_core.errors import GenreError
 from genre_core.terminal import say
 
 
-def serve(chosen: argparse.Namespace) -> int:
+def serve(chosen: argparse.Namespace) -> NoReturn:
     """Serve the page and the HTTP API until Ctrl-C or SIGTERM."""
     try:
         from genre_core.apps.serve import api, guard, server
@@ -29,4 +30,3 @@ def serve(chosen: argparse.Namespace) -> int:
             )
         say(f"http://{host}:{chosen.port}  (Ctrl-C ends it)")
         server.serve(application, listener)
-    return 0

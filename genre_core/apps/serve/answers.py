@@ -18,6 +18,7 @@ _EXPLAINED_SECONDS = 60.0  # of a longer file, its middle: eight passes over an 
 
 
 def as_json(said: Prediction, name: str, model_name: str, genres: list[str]) -> dict[str, Any]:
+    """The answer on a file; `genres` are the columns of the timeline."""
     return {
         "file": name,
         "genre": said.genre,
@@ -35,6 +36,7 @@ def as_json(said: Prediction, name: str, model_name: str, genres: list[str]) -> 
 
 
 def live_json(heard: Heard | None, seconds: float) -> dict[str, Any]:
+    """The answer on live audio: no genre before the first whole window."""
     if heard is None:
         return {"seconds": round(seconds, 3), "genre": None}
     return {

@@ -19,17 +19,17 @@ from starlette.routing import Route
 from genre_core.apps.serve.answers import as_json, live_json, pictures
 from genre_core.apps.serve.guard import LOOPBACK, Guard
 from genre_core.apps.serve.uploads import Limits, RefusedError, drain, judge, receive, temporary_file
-from genre_core.apps.serve.work import Bench, BusyError
+from genre_core.apps.serve.work import RETRY_AFTER_SECONDS, Bench, BusyError
 from genre_core.errors import GenreError
 from genre_core.inference.predictor import Predictor
 from genre_core.inference.streaming import Listener
 from genre_core.terminal import say
+from genre_core.util.memory import is_out_of_memory
 from genre_core.util.parallel import cores
 
 LIVE_SECONDS = 10.0  # of which a live answer is
 WAITING = 8  # requests in the queue
 MOST_AT_ONCE = 4  # files, however many cores there are: more would not fit the memory that the server allows itself
-RETRY_AFTER_SECONDS = 5
 _STATIC = Path(__file__).with_name("static")
 _PAGES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js", "/samples.js": "samples.js"}
 
@@ -126,23 +126,19 @@ def application(
                 return JSONResponse({"error": str(error)}, error.status)
             except GenreError as error:
                 return JSONResponse({"error": str(error)}, 422)
-            except (MemoryError, RuntimeError) as error:  # RuntimeError: torch's own
-                if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
-                    return failed(request, error)
-                return JSONResponse({"error": "this needs more memory than there is now; try a shorter file, or again later"}, 507)
             except ClientDisconnect:
                 raise
             except Exception as error:
-                return failed(request, error)
+                if not is_out_of_memory(error):
+                    return failed(request, error)
+                return JSONResponse({"error": "this needs more memory than there is now; try a shorter file, or again later"}, 507)
 
         return answer
 
     routes = [Route(path, page) for path in _PAGES]
     routes += [Route("/api/about", about), Route("/api/predict", bounded(predict), methods=["POST"])]
     routes += [Route("/api/live", bounded(live), methods=["POST"])]
-    guard = Guard(Starlette(routes=routes), hosts)
-    guard.bench = bench  # type: ignore[attr-defined]
-    return guard
+    return Guard(Starlette(routes=routes), hosts)
 
 
 async def _in_turn(bench: Bench, request: Request, work: Any, *arguments: Any) -> dict[str, Any]:

@@ -10,20 +10,21 @@ import socket
 import sys
 import threading
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from genre_core.apps.serve.guard import Guard
 from genre_core.apps.serve.uploads import Limits
+from genre_core.apps.serve.work import RETRY_AFTER_SECONDS
 from genre_core.terminal import say
 from genre_core.util.memory import limit_memory
 
 CONNECTIONS = 64
 END_SECONDS = 2  # for requests under way, when the server is told to end
 MEMORY_BYTES = 1_100_000_000  # beside what the server has when it starts
-_FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_FULL = f"HTTP/1.1 503 Service Unavailable\r\nRetry-After: {RETRY_AFTER_SECONDS}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode()
 
 
 class _Protocol(H11Protocol):
@@ -78,8 +79,8 @@ def server(application: Guard) -> uvicorn.Server:
     )
 
 
-def serve(application: Guard, listener: socket.socket) -> None:
-    """Serve until Ctrl-C or SIGTERM."""
+def serve(application: Guard, listener: socket.socket) -> NoReturn:
+    """Serve until Ctrl-C or SIGTERM, which end the process."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)  # uvicorn ends at the signal, then raises it once more
     running = server(application)
@@ -105,8 +106,9 @@ def serve(application: Guard, listener: socket.socket) -> None:
 
     threading.Thread(target=end_for_certain, daemon=True).start()
     asyncio.run(main())
-    if application.bench.working:  # type: ignore[attr-defined]
-        os._exit(0)  # a thread that works on a file cannot be stopped
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # a thread that works on a file cannot be stopped
 
 
 def _own_stderr() -> None:

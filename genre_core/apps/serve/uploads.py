@@ -51,9 +51,8 @@ class RefusedError(Exception):
 
 def judge(predictor: Predictor, file: IO[bytes], name: str, limits: Limits) -> tuple[Prediction, Audio]:
     """Predict from an uploaded file, within the limits; an error names `name`."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SilenceWarning)  # the answer says "not sure"
-        return predictor.decode_and_predict(name, file=file, max_seconds=limits.seconds, deadline_s=limits.decode_seconds)
+    warnings.simplefilter("ignore", SilenceWarning)  # the answer says "not sure"; catch_warnings would mix up the threads
+    return predictor.decode_and_predict(name, file=file, max_seconds=limits.seconds, deadline_s=limits.decode_seconds)
 
 
 def temporary_file() -> IO[bytes]:

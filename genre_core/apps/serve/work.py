@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from anyio import to_thread
 
 Result = TypeVar("Result")
+RETRY_AFTER_SECONDS = 5
 
 
 class BusyError(Exception):

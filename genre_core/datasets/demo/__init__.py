@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genre_core.audio import io as audio_io
+from genre_core.audio.io import write
 from genre_core.corpus.catalogue import Track, write_catalogue
 from genre_core.datasets.demo.band import Band
 from genre_core.datasets.demo.sounds import SAMPLE_RATE
@@ -56,7 +56,7 @@ def download(
 
 def _write(job: tuple[Path, str, int, int, int, float]) -> None:
     path, genre, seed, artist, number, seconds = job
-    audio_io.write(path, synthesise(genre, seed=seed, artist=artist, track=number, seconds=seconds), SAMPLE_RATE)
+    write(path, synthesise(genre, seed=seed, artist=artist, track=number, seconds=seconds), SAMPLE_RATE)
 
 
 def synthesise(genre: str, *, seed: int, artist: int, track: int, seconds: float) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import subprocess
 
 import pytest
 from hypothesis import given
@@ -74,3 +75,22 @@ def test_pipes_devices_and_huge_tables_are_refused_at_once(tmp_path):
 def test_any_name_that_the_system_takes_is_written(tmp_path, name):
     files.write_json(tmp_path / name, {})
     assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_folders_a_thousand_deep_are_walked_to_a_bound(tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/a.wav").touch()
+    here = os.open(tmp_path / "m", os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    try:
+        with pytest.warns(UserWarning, match="its folders are left out, more than 64"):
+            found = list(files.walk(tmp_path / "m"))
+        assert found[0] == (tmp_path / "m", ["d"], ["a.wav"])
+        assert len(found) == 65
+    finally:
+        subprocess.run(["rm", "-rf", str(tmp_path / "m/d")], check=False)

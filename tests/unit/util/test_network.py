@@ -4,10 +4,10 @@ import dataclasses
 import socket
 import subprocess
 import threading
-from functools import partial
-from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from helpers import servers
 from helpers.external import LIMITS, listed
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,25 +22,10 @@ OUTSIDE = "127.0.0.2"  # plays the public internet here
 @pytest.fixture
 def inside(tmp_path, write_tone):
     """What must not be reached: a server on 127.0.0.1, and the list of what it was asked."""
-    asked = []
     write_tone("inside/secret.wav", seconds=5)
-
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, *arguments):
-            pass
-
-        def do_GET(self):
-            asked.append(self.path)
-            super().do_GET()
-
-        do_HEAD = do_GET  # noqa: N815
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=tmp_path / "inside")) as http:
-        threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        http.asked = asked
-        http.url = f"http://127.0.0.1:{http.server_port}/secret.wav"
-        yield http
-        http.shutdown()
+    with servers.serve_folder(tmp_path / "inside") as server:
+        server.url += "/secret.wav"
+        yield server
 
 
 @pytest.fixture
