@@ -11,7 +11,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,6 +25,7 @@ from genre_core.terminal import say
 from genre_core.util.memory import is_out_of_memory
 
 _LOCK_SECONDS = 30.0
+_REAPERS = {"systemd", "init", "tini", "dumb-init", "docker-init"}  # what becomes the parent of a process whose own has ended
 DATA_SET_KEYS = ("data_set", "protocol", "folds", "fold", "scored_on", "leaky", "crossing_tracks", "crossing_artists")
 
 
@@ -51,19 +52,22 @@ def hear_signals() -> None:
         signal.signal(number, signal.SIG_IGN if worker else _interrupted)
 
 
+def _is_shell(process: psutil.Process) -> bool:
+    command = process.cmdline()
+    return bool({"-c", "/c"} & {part.lower() for part in command}) and "python" not in Path(command[0]).name.lower()
+
+
 def end_with_dvc() -> None:
     """End this stage when DVC, which started it, is no more: another run would delete what this one writes."""
     if "DVC_STAGE" not in os.environ:
         return
     with contextlib.suppress(psutil.Error):
         above = psutil.Process().parents()
-        until = next((i for i, process in enumerate(above) if any("dvc" in Path(part).name for part in process.cmdline())), None)
-        if until is None and all("python" not in part for part in above[0].cmdline()):  # DVC ended before this line, or is no program
-            until = 0 if above[0].pid != 1 else -1
-        if until == -1:
+        named = (i for i, process in enumerate(above) if any("dvc" in Path(part).name for part in process.cmdline() if " " not in part))
+        starter = next(named, sum(1 for _ in takewhile(_is_shell, above)))  # a program that runs DVC has any name
+        if starter >= len(above) or above[starter].pid == 1 or above[starter].name() in _REAPERS:
             sys.exit("error: DVC, which started this stage, has ended; nothing was written, run `dvc repro`")
-        if until is not None:  # dvc, or the shells between
-            threading.Thread(target=_watch, args=(above[: until + 1],), daemon=True).start()
+        threading.Thread(target=_watch, args=(above[: starter + 1],), daemon=True).start()
 
 
 def _watch(above: list[psutil.Process]) -> None:

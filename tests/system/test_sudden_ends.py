@@ -203,6 +203,20 @@ def test_a_dvc_that_is_killed_while_its_stage_imports_takes_it_along(fresh):
     assert "Traceback" not in (fresh.parent / "log.txt").read_text()
 
 
+def test_a_stage_whose_dvc_ended_before_it_looked_ends_too(fresh):
+    """The shell between them is left: its parent is the system's first process then."""
+    command = f"sleep 0.5; {sys.executable} -m stages.download; true"
+    starter = f"import os, subprocess; subprocess.Popen(['sh', '-c', {command!r}]); os._exit(0)"
+    log = (fresh.parent / "log.txt").open("w+")
+    run_in = {**environment(fresh), "DVC_STAGE": "download"}
+    subprocess.run([sys.executable, "-c", starter], cwd=fresh, env=run_in, stdout=log, stderr=subprocess.STDOUT, check=True)
+    until = time.monotonic() + 60
+    while "has ended" not in (fresh.parent / "log.txt").read_text():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert not (fresh / "data" / "raw").exists()
+
+
 def test_a_killed_stage_takes_its_workers_along(fresh):
     process = start(fresh, sys.executable, "-m", "stages.download")
     process.args_root = fresh
