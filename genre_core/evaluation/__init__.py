@@ -1,1 +1,1 @@
-"""Scores, their intervals, calibration, and the comparison of two models."""
+"""Scores, intervals of scores, calibration, and the comparison of two models."""

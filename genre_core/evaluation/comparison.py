@@ -1,4 +1,4 @@
-"""Two models on the same tracks: which is better, and can that be said at all."""
+"""Comparison of two models on the same tracks, with its uncertainty."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ from genre_core.util.files import read_csv
 
 @dataclass(frozen=True)
 class Comparison:
-    """The comparison of a second model with a first, on the tracks that both judged.
+    """Comparison of model B with model A on their common tracks.
 
     Attributes
     ----------
     tracks, artists : int
+        Number of common tracks and of their artists.
     accuracy_a, accuracy_b : float
+        Accuracy of each model on the common tracks.
     difference, low, high : float
-        Of B's accuracy and A's, with a 95 % interval: paired bootstrap over artists (Efron and Tibshirani 1993).
+        Accuracy of B minus accuracy of A, and the 95 % interval of this difference: paired bootstrap over artists
+        (B. Efron and R. Tibshirani, "An introduction to the bootstrap", 1993).
     only_a, only_b : int
-        Tracks that one alone has right.
+        Number of tracks that only this model has right.
     p : float
-        Exact McNemar test of these two numbers (McNemar 1947; tracks taken as independent, which one artist's are not).
+        p-value of the exact McNemar test of `only_a` and `only_b` (Q. McNemar 1947). The test assumes independent tracks, but
+        tracks of one artist are not independent.
     disagreements : list of dict
-        track, true, a, b: where they differ.
+        Tracks with different predictions: ``track``, ``true`` (genre), ``a`` and ``b`` (predictions).
     """
 
     tracks: int
@@ -45,33 +49,37 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Better or worse only where the interval excludes zero."""
+        """Verdict on B: "better" or "worse" only if the interval excludes zero."""
         return "better" if self.low > 0 else "worse" if self.high < 0 else "no difference shown"
 
 
 def compare(a: str | Path, b: str | Path, *, samples: int = 10_000, seed: int = 0) -> Comparison:
-    """Compare two files of predictions, such as ``metrics/test/predictions.csv`` of two experiments.
+    """Compare two files of predictions.
 
     Parameters
     ----------
     a, b : str or Path
-        CSV with the columns track, true and predicted, optionally artist.
+        CSV files with the columns track, true and predicted, and optionally artist, for example ``metrics/test/predictions.csv`` of
+        two experiments.
     samples : int
-        Draws of the bootstrap.
+        Number of samples of the bootstrap.
     seed : int
+        Seed of the bootstrap.
 
     Raises
     ------
     GenreError
-        They have no track in common, name one twice, or disagree on what is true: they are of two data sets.
+        A file cannot be read or names a track twice, the files have no track in common, or they disagree on the true genre of a
+        track (they come from two data sets).
     """
     first, second = _read(a), _read(b)
     shared = [track for track in first if track in second]
     if not shared:
-        raise GenreError(f"{a} and {b} have no track in common: they are of two splits, and cannot be compared")
+        raise GenreError(f"{a} and {b} have no track in common: they come from two splits and cannot be compared")
     for track in shared:
         if first[track]["true"] != second[track]["true"]:
-            raise GenreError(f"track {track!r} is {first[track]['true']!r} in {a} and {second[track]['true']!r} in {b}: two data sets")
+            genres = f"{first[track]['true']!r} in {a} and {second[track]['true']!r} in {b}"
+            raise GenreError(f"track {track!r} is {genres}: the files come from two data sets")
     right_a, right_b = (np.array([rows[t]["predicted"] == rows[t]["true"] for t in shared]) for rows in (first, second))
     artists, artist_of = np.unique([artist_group(first[t].get("artist", ""), t) for t in shared], return_inverse=True)
     low, high = artist_interval(right_b.astype(float) - right_a, artist_of, samples, seed)
@@ -97,7 +105,7 @@ def compare(a: str | Path, b: str | Path, *, samples: int = 10_000, seed: int = 
 
 def _read(path: str | Path) -> dict[str, dict[str, str]]:
     rows = read_csv(path, ["track", "true", "predicted"], strip=False)
-    found = {row["track"]: row for row in rows}
-    if len(found) < len(rows):
-        raise GenreError(f"{path}: a track is named twice; it must hold one row a track")
-    return found
+    by_track = {row["track"]: row for row in rows}
+    if len(by_track) < len(rows):
+        raise GenreError(f"{path}: a track is named twice; keep one row per track")
+    return by_track

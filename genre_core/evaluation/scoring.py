@@ -1,4 +1,4 @@
-"""Scores of a set of tracks or segments, with intervals."""
+"""Scores of tracks or segments, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -14,28 +14,37 @@ from genre_core.evaluation.metrics import confusion, macro_f1, precision_recall_
 def scores(
     true: np.ndarray, probabilities: np.ndarray, genres: Sequence[str], *, groups: Sequence[str], samples: int, seed: int
 ) -> dict[str, Any]:
-    """Accuracy, macro-F1 (both with 95 % interval), top-2 accuracy, and precision, recall and F1 of each genre.
+    """Compute the scores of predictions, over all items and per genre.
 
     Parameters
     ----------
     true : np.ndarray [shape=(n,), dtype=int]
+        Number of the true genre of each item.
     probabilities : np.ndarray [shape=(n, genres)]
     genres : sequence of str
+        Names of the genres.
     groups : sequence of str, length n
-        See `bootstrap`.
+        Artist of each item: see `bootstrap`.
     samples, seed : int
+        Number of samples, and seed, of the bootstrap.
+
+    Returns
+    -------
+    dict
+        ``accuracy`` and ``macro_f1``, each with its 95 % interval (``_low``, ``_high``); ``top2_accuracy``; and ``genres``, which holds
+        ``precision``, ``recall``, ``f1`` and ``tracks`` (number of items) of each genre. Scores are rounded to four decimals.
     """
     predicted = probabilities.argmax(1)
-    drawn = bootstrap(true, predicted, len(genres), groups=groups, samples=samples, seed=seed)
+    intervals = bootstrap(true, predicted, len(genres), groups=groups, samples=samples, seed=seed)
     matrix = confusion(true, predicted, len(genres))
     by_genre = zip(genres, *precision_recall_f1(matrix), matrix.sum(1), strict=True)
     return {
         "accuracy": round(float((predicted == true).mean()), 4),
-        "accuracy_low": round(drawn["accuracy"][0], 4),
-        "accuracy_high": round(drawn["accuracy"][1], 4),
+        "accuracy_low": round(intervals["accuracy"][0], 4),
+        "accuracy_high": round(intervals["accuracy"][1], 4),
         "macro_f1": round(macro_f1(true, predicted, len(genres)), 4),
-        "macro_f1_low": round(drawn["macro_f1"][0], 4),
-        "macro_f1_high": round(drawn["macro_f1"][1], 4),
+        "macro_f1_low": round(intervals["macro_f1"][0], 4),
+        "macro_f1_high": round(intervals["macro_f1"][1], 4),
         "top2_accuracy": round(top_accuracy(true, probabilities, 2), 4),
         "genres": {
             genre: {"precision": round(float(p), 4), "recall": round(float(r), 4), "f1": round(float(f), 4), "tracks": int(n)}
@@ -45,7 +54,20 @@ def scores(
 
 
 def scores_of(tracks: np.ndarray, genres: Sequence[int]) -> dict[str, float]:
-    """valid_loss, valid_accuracy and valid_macro_f1 of probabilities [shape=(tracks, genres)]."""
+    """Compute the loss, accuracy and macro-F1 of the validation tracks.
+
+    Parameters
+    ----------
+    tracks : np.ndarray [shape=(tracks, genres)]
+        Probabilities of each track.
+    genres : sequence of int
+        Number of the true genre of each track.
+
+    Returns
+    -------
+    dict
+        ``valid_loss`` (mean cross-entropy in nats), ``valid_accuracy`` and ``valid_macro_f1``.
+    """
     true, predicted = np.array(genres), tracks.argmax(1)
     return {
         "valid_loss": float(-np.log(np.maximum(tracks[np.arange(len(true)), true], 1e-12)).mean()),

@@ -1,1 +1,1 @@
-"""Spectrograms, MFCC and embeddings, and the store that keeps them."""
+"""Spectrograms, MFCC and embeddings, and the HDF5 store for them."""

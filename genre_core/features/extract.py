@@ -1,4 +1,4 @@
-"""From audio files to a feature store, in parallel over tracks."""
+"""Extraction of features from audio files to a store, parallel over tracks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,17 @@ from genre_core.util.parallel import map_tracks
 
 @dataclass(frozen=True)
 class Job:
-    """A row to be extracted: its id, its audio file, and a change of the waveform."""
+    """Extraction of one track of the store from an audio file.
+
+    Attributes
+    ----------
+    id : str
+        Name of the track in the store.
+    path : Path
+        Audio file.
+    transform : picklable callable or None
+        Change of the waveform: mono samples and their sample rate (Hz) to samples.
+    """
 
     id: str
     path: Path
@@ -38,43 +48,57 @@ def extract(
     workers: int = 0,
     label: str = "extract",
 ) -> int:
-    """Write the features of `jobs`, in their order, to the store `out`.
+    """Write the features of `jobs` to the store `out`, in order.
 
     Parameters
     ----------
     jobs : sequence of Job
     spec : FeatureSpec
-        Its sample rate is that of the samples which `compute` gets.
+        Parameters that the store records. Audio is decoded at ``spec.sample_rate``.
     out : str or Path
     compute : picklable callable
-        Mono samples to features, such as a partial of `log_features`.
+        Function from mono samples to features, for example a partial of `log_features`.
     workers : int >= 0
-        Processes; 0 is one a core. The bytes do not depend on it.
+        Number of processes; 0 means one per core. The bytes of the store do not depend on it.
     label : str
-        Of the progress bar.
+        Text beside the progress bar.
 
     Returns
     -------
     int
-        Number of frames.
+        Number of frames written.
 
     Raises
     ------
     AudioError
-        A file cannot be decoded. Nothing is written then.
+        A file cannot be decoded. The store is then not written.
+    GenreError
+        The system killed a worker, or a worker had too little memory.
     """
-    work = partial(_of_job, sample_rate=spec.sample_rate, compute=compute)
+    work = partial(_compute_features, sample_rate=spec.sample_rate, compute=compute)
     results = map_tracks(work, jobs, workers=workers, preload=(__name__, getattr(compute, "func", compute).__module__))
     bar = tqdm(zip(jobs, results, strict=True), total=len(jobs), desc=label, unit="track", disable=None)
     return write_store(out, spec, ((job.id, features) for job, features in bar))
 
 
 def log_features(y: np.ndarray, spec: FeatureSpec) -> dict[Kind, np.ndarray]:
-    """Log-mel (in the store's float16) and MFCC: see `mel_and_mfcc`."""
+    """Compute log-mel and MFCC in the store's dtypes.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n,), dtype=float32], n > 0
+        Mono samples at ``spec.sample_rate``.
+    spec : FeatureSpec
+
+    Returns
+    -------
+    dict
+        ``mel`` [shape=(frames, n_mels), dtype=float16], dB, and ``mfcc`` [shape=(frames, n_mfcc), dtype=float32]: see `mel_and_mfcc`.
+    """
     return row_of_mel(log_mel(y, spec), spec)
 
 
-def _of_job(job: Job, sample_rate: int, compute: Compute) -> dict[Kind, np.ndarray]:
+def _compute_features(job: Job, sample_rate: int, compute: Compute) -> dict[Kind, np.ndarray]:
     y = decode(job.path, sample_rate=sample_rate).y
     if job.transform is not None:
         y = job.transform(y, sample_rate)

@@ -1,9 +1,10 @@
-"""The 57 descriptors of Kaggle's GTZAN tables, so that notebooks built on them run on new music.
+"""The 57 descriptors of Kaggle's GTZAN tables, for new music.
 
-``features_30_sec.csv`` and ``features_3_sec.csv`` of `andradaolteanu/gtzan-dataset-music-genre-classification` hold means and variances of
-librosa's descriptors with its defaults at 22,050 Hz (n_fft 2048, hop 512): of frames, except ``harmony`` and ``perceptr``, which are of the
-samples of the harmonic and the percussive part (Fitzgerald 2010). ``rms_var``, say, is the variance over frames. The columns' names,
-misspelt ones too, are kept.
+Notebooks that were written for these tables then run on new music. The tables are ``features_30_sec.csv`` and ``features_3_sec.csv`` of
+`andradaolteanu/gtzan-dataset-music-genre-classification`. They hold the mean and the variance of librosa's descriptors, computed with
+librosa's defaults at 22,050 Hz (n_fft 2048, hop 512). Most are taken over frames: ``rms_var``, for example, is the variance over frames.
+``harmony`` and ``perceptr`` are taken over the samples of the harmonic and of the percussive part (D. Fitzgerald, "Harmonic/percussive
+separation using median filtering", DAFx 2010). The names of the columns are Kaggle's, also if they are misspelt.
 """
 
 from __future__ import annotations
@@ -28,22 +29,26 @@ COLUMNS = ("filename", "length", *DESCRIPTORS, "label")
 
 
 def compile_once() -> None:
-    """Compile what librosa compiles on first use, before several processes do: numba's cache of two at once can crash both."""
+    """Compile librosa's numba functions before several processes start.
+
+    librosa compiles them on first use. If two processes write numba's cache at the same time, both can crash.
+    """
     descriptors(np.random.default_rng(0).normal(size=SAMPLE_RATE).astype(np.float32))
 
 
 def descriptors(y: np.ndarray) -> dict[str, float]:
-    """Descriptors of mono samples.
+    """Compute Kaggle's descriptors of mono samples.
 
     Parameters
     ----------
     y : np.ndarray [shape=(n,), dtype=float32]
-        At 22,050 Hz.
+        Mono samples at 22,050 Hz.
 
     Returns
     -------
     dict of str to float
-        In the order of `DESCRIPTORS`; tempo in beats a minute, centroid, bandwidth and roll-off in Hz.
+        Value of each descriptor, in the order of `DESCRIPTORS`: tempo in beats per minute; centroid, bandwidth and roll-off in Hz
+        (their variances in Hz squared).
     """
     import librosa
     from librosa import beat, effects  # type: ignore[attr-defined]
@@ -61,22 +66,36 @@ def descriptors(y: np.ndarray) -> dict[str, float]:
         "perceptr": percussive,
     }
     mfcc = librosa.feature.mfcc(y=y, sr=SAMPLE_RATE, n_mfcc=N_MFCC)  # (20, frames)
-    found: dict[str, float] = {}
+    row: dict[str, float] = {}
     for name, value in values.items():
-        found |= {f"{name}_mean": float(np.mean(value)), f"{name}_var": float(np.var(value))}
-    found["tempo"] = float(np.atleast_1d(beat.beat_track(y=y, sr=SAMPLE_RATE)[0])[0])
-    for i, row in enumerate(mfcc, start=1):
-        found |= {f"mfcc{i}_mean": float(np.mean(row)), f"mfcc{i}_var": float(np.var(row))}
-    return found
+        row |= {f"{name}_mean": float(np.mean(value)), f"{name}_var": float(np.var(value))}
+    row["tempo"] = float(np.atleast_1d(beat.beat_track(y=y, sr=SAMPLE_RATE)[0])[0])
+    for i, coefficient in enumerate(mfcc, start=1):  # coefficient: (frames,)
+        row |= {f"mfcc{i}_mean": float(np.mean(coefficient)), f"mfcc{i}_var": float(np.var(coefficient))}
+    return row
 
 
 def rows(path: Path, *, label: str, seconds: float | None = None) -> Iterator[dict[str, str | int | float]]:
-    """Rows of the table for a file: one, or one for each whole stretch of `seconds`, named as Kaggle's are.
+    """Yield the rows of Kaggle's table for an audio file.
+
+    Parameters
+    ----------
+    path : Path
+    label : str
+        Genre of the file.
+    seconds : float or None
+        Length of an excerpt. With it, each whole excerpt of the file has a row, named as in ``features_3_sec.csv``; None means
+        one row for the whole file.
+
+    Yields
+    ------
+    dict
+        Value of each column of `COLUMNS`; ``length`` is in samples.
 
     Raises
     ------
     AudioError
-        The file cannot be decoded, or is shorter than `seconds`.
+        The file cannot be decoded, or is shorter than `seconds` or than one frame (2,048 samples).
     """
     y = decode(path, sample_rate=SAMPLE_RATE).y
     size = len(y) if seconds is None else round(seconds * SAMPLE_RATE)

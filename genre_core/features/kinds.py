@@ -1,4 +1,4 @@
-"""The kinds of feature."""
+"""Kinds of feature."""
 
 from typing import Literal
 

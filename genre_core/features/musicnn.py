@@ -1,10 +1,10 @@
-"""The audio backbone musicnn: a convolutional tagger of music, trained by others, frozen here.
+"""The frozen audio backbone musicnn, a pretrained convolutional network for music tagging.
 
-J. Pons and X. Serra, "musicnn: pre-trained convolutional neural networks for music audio tagging", LBD-ISMIR 2019; the
-weights ``MSD_musicnn`` (787,159 parameters), trained on the Million Song Dataset's 50 last.fm tags, ISC licence: see
-``pretrained/NOTICE``, and `pretrained/convert_musicnn.py` for how they were read.
+J. Pons and X. Serra, "musicnn: pre-trained convolutional neural networks for music audio tagging", LBD-ISMIR 2019. The
+weights are ``MSD_musicnn`` (787,159 parameters), trained on the 50 last.fm tags of the Million Song Dataset, under the ISC
+licence: see ``pretrained/NOTICE``. `pretrained/convert_musicnn.py` converted them.
 
-Log-mel here is musicnn's own: 16 kHz, frames of 512 samples every 256, 96 mels, ``log10(1e4 * mel + 1)``.
+musicnn has its own log-mel: 16 kHz, frames of 512 samples every 256, 96 mels, ``log10(1e4 * mel + 1)``.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ SPEC = FeatureSpec(sample_rate=16000, n_fft=512, hop_length=256, n_mels=96, n_mf
 PATCH_FRAMES = 187
 PATCH_SECONDS = 3.0
 PATCH_HOP_FRAMES = 62  # about 1 s
-TAGS, PENULTIMATE, POOLS = slice(0, 50), slice(50, 250), slice(250, 1756)  # columns of an embedding
+TAGS, PENULTIMATE, POOLS = slice(0, 50), slice(50, 250), slice(250, 1756)  # columns of the embeddings
 WIDTH = 1756
 WEIGHTS = Path(__file__).parents[1] / "pretrained" / "msd_musicnn.safetensors"
 _EPSILON = 1e-3
 _TEMPORAL_FRAMES = (128, 64, 32)
-_HALO_FRAMES = 64 + 3 * 3  # beyond this, a frame's convolutions see nothing of another
+_HALO_FRAMES = 64 + 3 * 3  # reach of the convolutions: half of the longest filter, and 3 frames for each middle layer
 _BLOCK_FRAMES = 2048
 
 
 def frames(seconds: float) -> int:
-    """Return the number of patches in a window of `seconds`; at least one."""
+    """Return the number of patches in a window, at least one."""
     return max(1, (SPEC.frames(seconds) - PATCH_FRAMES) // PATCH_HOP_FRAMES + 1)
 
 
 def first_frame(start_seconds: float) -> int:
-    """Return the patch that begins nearest to `start_seconds`."""
+    """Return the number of the patch that begins nearest to `start_seconds`."""
     return round(start_seconds * SPEC.sample_rate / SPEC.hop_length / PATCH_HOP_FRAMES)
 
 
 class _Layer(nn.Module):
-    """Convolution, ReLU, batch norm, in this order."""
+    """Convolution, ReLU and batch norm, in this order."""
 
     def __init__(self, conv: nn.Module, channels: int, norm: type[nn.Module]) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class _Layer(nn.Module):
 
 
 class Backbone(nn.Module):
-    """The network; every layer as in the wheel's ``models.py``."""
+    """Network of musicnn, with the layers of ``models.py`` in its wheel."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class Backbone(nn.Module):
         """Convolve `mel` (B, T, 96) to feature maps (B, 753, T)."""
         x = self.input(mel.unsqueeze(1))  # (B, 1, T, 96)
         parts = [layer(functional.pad(x, (0, 0, 3, 3))).amax(3) for layer in self.timbral]  # (B, 204, T)
-        by_band = x.permute(0, 3, 1, 2).flatten(0, 1)  # (B * 96, 1, T): temporal filters see one band each
+        by_band = x.permute(0, 3, 1, 2).flatten(0, 1)  # (B * 96, 1, T): a temporal filter sees one band
         for layer, length in zip(self.temporal, _TEMPORAL_FRAMES, strict=True):
             y = layer(functional.pad(by_band, ((length - 1) // 2, length // 2)))  # TensorFlow's "same"
             parts.append(y.unflatten(0, (len(mel), -1)).amax(1))  # (B, 51, T)
@@ -88,7 +88,18 @@ class Backbone(nn.Module):
         return torch.cat(maps, 1)
 
     def embed(self, maximum: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
-        """Pools over time (B, 753) each, to embeddings (B, 1756): tag probabilities, penultimate layer, pools."""
+        """Compute embeddings from the maximum and the mean over time.
+
+        Parameters
+        ----------
+        maximum, mean : torch.Tensor [shape=(B, 753)]
+            Pools of the feature maps of `convolve`.
+
+        Returns
+        -------
+        torch.Tensor [shape=(B, 1756)]
+            Tag probabilities, penultimate layer and pools: see `TAGS`, `PENULTIMATE` and `POOLS`.
+        """
         pools = torch.stack([maximum, mean], 2).flatten(1)  # interleaved: maximum and mean of each channel
         penultimate = self.hidden(self.penultimate(self.pooled(pools)).relu())
         return torch.cat([self.tags(penultimate).sigmoid(), penultimate, pools], 1)
@@ -96,7 +107,7 @@ class Backbone(nn.Module):
 
 @functools.lru_cache(maxsize=1)
 def load() -> Backbone:
-    """Load the packaged weights, in float32."""
+    """Load the backbone with the packaged weights, in float32."""
     state = {name: value.float() for name, value in load_file(WEIGHTS).items()}
     backbone = Backbone().eval().requires_grad_(False)
     backbone.load_state_dict(state)
@@ -105,25 +116,48 @@ def load() -> Backbone:
 
 
 def tag_names() -> list[str]:
-    """Read the 50 last.fm tags, in the order of the columns."""
+    """Read the names of the 50 last.fm tags, in column order."""
     with safetensors.safe_open(WEIGHTS, framework="pt") as file:
         return list(json.loads(file.metadata()["tags"]))
 
 
 def decibel(y: np.ndarray) -> np.ndarray:
-    """Compute the log-mel of mono samples at 16 kHz, shape (T, 96), dB."""
+    """Compute the log-mel of mono samples at 16 kHz.
+
+    Returns
+    -------
+    np.ndarray [shape=(T, 96), dtype=float32]
+        Log-mel in dB.
+    """
     return mel_and_mfcc(y, SPEC)[0]
 
 
 def log_mel(mel: np.ndarray) -> torch.Tensor:
-    """Convert `decibel` to musicnn's input, shape (T, 96), float32 (float16 overflows on loud music)."""
+    """Convert the log-mel of `decibel` to the input of musicnn.
+
+    Parameters
+    ----------
+    mel : np.ndarray [shape=(T, 96), dtype=float32]
+        Log-mel in dB. float16 would overflow on loud music.
+
+    Returns
+    -------
+    torch.Tensor [shape=(T, 96), dtype=float32]
+        ``log10(1e4 * power + 1)``.
+    """
     return torch.log10(1e4 * 10 ** (torch.from_numpy(mel) / 10) + 1)
 
 
 def level_changes_db(mel_db: np.ndarray) -> float:
-    """Return the change of level over time: standard deviation in dB, bands weighted by power.
+    """Compute how much the level changes over time, in dB.
 
-    About 0.3 for a steady tone, 5 to 11 for music.
+    It is the standard deviation of each band's level, averaged over the bands with their mean power as weight: about 0.3 for a
+    steady tone, and 5 to 11 for music.
+
+    Parameters
+    ----------
+    mel_db : np.ndarray [shape=(T, 96), dtype=float32]
+        Log-mel of `decibel`.
     """
     power = (10 ** log_mel(mel_db) - 1).clamp(min=1e-6)  # (T, 96)
     weights = power.mean(0)
@@ -131,45 +165,46 @@ def level_changes_db(mel_db: np.ndarray) -> float:
 
 
 def embeddings(y: np.ndarray) -> np.ndarray:
-    """Compute the embeddings of a track, one a second.
+    """Compute the embeddings of a track, about one per second.
 
-    The convolutions run once over the track and the pooling over patches of it, which is three times as fast as patch
-    by patch; the tags of the two ways correlate at 0.99, as only the patches' edges differ.
+    The convolutions run once over the whole track; then each patch is pooled. This is three times as fast as running
+    them for each patch. The tags of both methods correlate at 0.99 because only the edges of the patches differ.
 
     Parameters
     ----------
     y : np.ndarray [shape=(n,), dtype=float32], n > 0
-        Mono samples at 16 kHz. Of less than 3 s, there is one patch of what there is.
+        Mono samples at 16 kHz. A track of less than 3 s has one shorter patch.
 
     Returns
     -------
     np.ndarray [shape=(patches, 1756), dtype=float32]
-        `TAGS`, `PENULTIMATE` and `POOLS` are its columns.
+        Embeddings. `TAGS`, `PENULTIMATE` and `POOLS` name the columns.
     """
     return embed_decibel(decibel(y))
 
 
 @torch.inference_mode()
 def embed_decibel(mel_db: np.ndarray) -> np.ndarray:
-    """Compute `embeddings` from the log-mel of `decibel`."""
+    """Compute `embeddings` from the log-mel of `decibel`, shape (T, 96), dB."""
     backbone = load()
     mel = log_mel(mel_db)
     total = len(mel)
-    length = min(PATCH_FRAMES, total)
-    made = []
-    maps, first = torch.zeros(753, 0), 0  # what patches to come need, from frame `first` on
-    for start in range(0, total, _BLOCK_FRAMES):  # bounded memory, whatever the length
+    patch_frames = min(PATCH_FRAMES, total)
+    embedded = []
+    maps, first_frame_of_maps = torch.zeros(753, 0), 0  # the feature maps that later patches still need
+    for start in range(0, total, _BLOCK_FRAMES):  # blocks bound the memory for long tracks
         low, end = max(0, start - _HALO_FRAMES), min(total, start + _BLOCK_FRAMES)
-        new = backbone.convolve(mel[None, low : min(total, end + _HALO_FRAMES)])[0]  # (753, some)
-        maps = torch.cat([maps, new[:, start - low : end - low]], 1)
-        count = max(0, (end - first - length) // PATCH_HOP_FRAMES + 1)
+        block_maps = backbone.convolve(mel[None, low : min(total, end + _HALO_FRAMES)])[0]  # (753, block and halo)
+        maps = torch.cat([maps, block_maps[:, start - low : end - low]], 1)
+        count = max(0, (end - first_frame_of_maps - patch_frames) // PATCH_HOP_FRAMES + 1)
         if count:
-            patches = maps.unfold(1, length, PATCH_HOP_FRAMES)  # (753, count, frames)
-            made.append(backbone.embed(patches.amax(2).T, patches.mean(2).T))
-            maps, first = maps[:, count * PATCH_HOP_FRAMES :].clone(), first + count * PATCH_HOP_FRAMES
-    return torch.cat(made).numpy()
+            patches = maps.unfold(1, patch_frames, PATCH_HOP_FRAMES)  # (753, count, patch_frames)
+            embedded.append(backbone.embed(patches.amax(2).T, patches.mean(2).T))
+            maps = maps[:, count * PATCH_HOP_FRAMES :].clone()
+            first_frame_of_maps += count * PATCH_HOP_FRAMES
+    return torch.cat(embedded).numpy()
 
 
 def features(y: np.ndarray) -> dict[Kind, np.ndarray]:
-    """Compute `embeddings` for the store, in its float16."""
+    """Compute `embeddings` as the features of a track, in the store's float16."""
     return {"musicnn": rounded(embeddings(y))}

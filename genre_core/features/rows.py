@@ -1,4 +1,4 @@
-"""Where the windows of a track lie in the rows of its features."""
+"""Rows of a track's features that belong to a window."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from genre_core.features.spectrogram import FeatureSpec
 
 
 class Grid(Protocol):
-    """Where windows lie in the rows of a kind of feature."""
+    """Conversion from times of windows to rows of a kind of feature."""
 
     def frames(self, seconds: float) -> int:
-        """Rows of a window of `seconds`."""
+        """Return the number of rows in a window of `seconds`."""
 
     def first_frame(self, start_seconds: float) -> int:
-        """First row of a window that starts at `start_seconds`."""
+        """Return the first row of a window that starts at `start_seconds`."""
 
 
 def grid(kind: Kind, spec: FeatureSpec) -> Grid:
-    """Return the grid of a kind of feature."""
+    """Return the grid of a kind; musicnn does not use `spec`."""
     return cast(Grid, musicnn) if kind == "musicnn" else spec
 
 
 def bins(kind: Kind, spec: FeatureSpec) -> int:
-    """Return the number of values in a row of a kind of feature."""
+    """Return the number of values in a row of a kind."""
     return {"mel": spec.n_mels, "mfcc": spec.n_mfcc, "musicnn": musicnn.WIDTH}[kind]

@@ -1,7 +1,7 @@
 """Log-mel spectrograms and MFCC, equal to librosa's and several times faster.
 
-The speed comes from transforming a whole track once instead of every overlapping segment, with torch's FFT, in
-blocks that fit the processor's cache. librosa itself is not imported: it costs a second or two at start.
+They are faster for two reasons: a whole track is transformed once, not each overlapping segment; and torch computes the FFT
+in blocks that fit into the processor's cache. librosa is not imported here because its import takes one to two seconds.
 """
 
 from __future__ import annotations
@@ -15,22 +15,23 @@ import torch
 from genre_core.config import Features
 
 FLOOR_POWER = 1e-10  # -100 dB: librosa's `amin`
-_BLOCK_FRAMES = 128  # of (frames, n_fft): a block's spectrum stays in the processor's cache
+_BLOCK_FRAMES = 128  # the spectrum of a block (128, n_fft) fits into the processor's cache
 
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """Parameters of a spectrogram: stored with every feature file and model.
+    """Parameters of a spectrogram, stored with each feature file and model.
 
     Attributes
     ----------
     sample_rate : int
-        Hz.
+        Sample rate in Hz.
     n_fft, hop_length : int
-        Samples.
+        Length of a frame, and distance between the starts of two frames, in samples.
     n_mels, n_mfcc : int
+        Number of mel bands and of MFCC.
     fmin_hz, fmax_hz : float
-        Edges of the lowest and the highest mel band.
+        Lower edge of the lowest mel band, and upper edge of the highest.
     """
 
     sample_rate: int
@@ -43,24 +44,34 @@ class FeatureSpec:
 
     @classmethod
     def of(cls, features: Features) -> FeatureSpec:
-        """Take the parameters that extraction depends on from params.yaml's section."""
+        """Make a spec from the section ``features`` of params.yaml.
+
+        `normalise` and `range_db` are left out because the extraction does not depend on them.
+        """
         return cls(**features.model_dump(exclude={"normalise", "range_db"}))
 
     def frames(self, seconds: float) -> int:
-        """Frames of a segment of `seconds`: ``1 + floor(seconds * sample_rate / hop_length)``."""
+        """Return the number of frames in a segment of `seconds`.
+
+        It is ``1 + floor(seconds * sample_rate / hop_length)``, the number of centred frames.
+        """
         return 1 + self.first_frame(seconds)
 
     def first_frame(self, start_seconds: float) -> int:
-        """Row at which a segment that starts at `start_seconds` begins."""
+        """Return the first row of a segment that starts at `start_seconds`.
+
+        It is ``floor(start_seconds * sample_rate / hop_length)``; the tolerance of 1e-9 frames hides rounding errors.
+        """
         return int(start_seconds * self.sample_rate / self.hop_length + 1e-9)
 
 
 def mel_and_mfcc(y: np.ndarray, spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray]:
     """Compute the log-mel spectrogram and MFCC of a whole track.
 
-    Frames are centred (zero padding at both ends), windowed with a periodic Hann window; power in each of Slaney's
-    area-normalised mel bands, in dB re 1.0 with a floor of 1e-10; MFCC are its orthonormal DCT-II (Davis and
-    Mermelstein 1980), without librosa's default `top_db` limit, which would make a frame depend on the loudest one.
+    Frames are centred (zeros are padded at both ends) and multiplied by a periodic Hann window. Log-mel is the power in each
+    of Slaney's area-normalised mel bands, in dB re 1.0, with a floor of 1e-10. MFCC are the orthonormal DCT-II of the log-mel
+    (S. Davis and P. Mermelstein, IEEE TASSP 1980). librosa's default `top_db` limit is not applied because it would make
+    each frame depend on the loudest one.
 
     Parameters
     ----------
@@ -71,7 +82,7 @@ def mel_and_mfcc(y: np.ndarray, spec: FeatureSpec) -> tuple[np.ndarray, np.ndarr
     Returns
     -------
     mel : np.ndarray [shape=(1 + n // hop_length, n_mels), dtype=float32]
-        dB.
+        Log-mel in dB.
     mfcc : np.ndarray [shape=(1 + n // hop_length, n_mfcc), dtype=float32]
     """
     mel = log_mel(y, spec)
@@ -79,26 +90,42 @@ def mel_and_mfcc(y: np.ndarray, spec: FeatureSpec) -> tuple[np.ndarray, np.ndarr
 
 
 def log_mel(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-    """Compute the log-mel spectrogram of `mel_and_mfcc` alone."""
+    """Compute the log-mel spectrogram of a whole track.
+
+    See `mel_and_mfcc` for the definition and the parameters.
+
+    Returns
+    -------
+    np.ndarray [shape=(1 + n // hop_length, n_mels), dtype=float32]
+        Log-mel in dB.
+    """
     padded = np.pad(np.asarray(y, np.float32), spec.n_fft // 2)
     return whole_frames(padded, spec)[: 1 + len(y) // spec.hop_length]
 
 
 @torch.inference_mode()
 def whole_frames(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-    """Compute the log-mel of frames wholly inside `y`: frame k begins with sample ``k * hop_length``.
+    """Compute the log-mel of all frames that lie wholly inside `y`.
+
+    Frames are not centred: frame k begins at sample ``k * hop_length``.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n,), dtype=float32], n >= n_fft
+        Mono samples at ``spec.sample_rate``.
+    spec : FeatureSpec
 
     Returns
     -------
     np.ndarray [shape=(1 + (n - n_fft) // hop_length, n_mels), dtype=float32]
-        dB.
+        Log-mel in dB.
     """
     window, filters = _constants(spec)
     frames = torch.from_numpy(np.ascontiguousarray(y, np.float32)).unfold(0, spec.n_fft, spec.hop_length)  # (T, n_fft), a view
     mel = torch.empty(len(frames), spec.n_mels)
     for start in range(0, len(frames), _BLOCK_FRAMES):
         spectrum = torch.fft.rfft(frames[start : start + _BLOCK_FRAMES] * window)  # (block, 1 + n_fft / 2)
-        squares = torch.view_as_real(spectrum).flatten(1).square_()  # (block, 2 + n_fft): real and imaginary parts in turn
+        squares = torch.view_as_real(spectrum).flatten(1).square_()  # (block, 2 + n_fft): real and imaginary parts alternate
         for mels, parts, weights in filters:
             mel[start : start + _BLOCK_FRAMES, mels] = squares[:, parts] @ weights
     return mel.clamp_(min=FLOOR_POWER).log10_().mul_(10.0).numpy()
@@ -109,17 +136,20 @@ def _constants(spec: FeatureSpec) -> tuple[torch.Tensor, list[tuple[slice, slice
     window = torch.hann_window(spec.n_fft, periodic=True)
     filters = mel_filters(spec).T  # (1 + n_fft / 2, n_mels)
     groups = []
-    for first in range(0, spec.n_mels, 16):  # neighbouring bands share few bins: the other products are with zeros
+    # 16 neighbouring bands need few of the bins: the products with the zeros of all other bins are skipped.
+    for first in range(0, spec.n_mels, 16):
         mels = slice(first, min(first + 16, spec.n_mels))
         used = torch.nonzero(filters[:, mels].sum(1)).flatten()
         low, high = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
-        weights = filters[low:high, mels].repeat_interleave(2, dim=0)  # once for the real, once for the imaginary part
+        weights = filters[low:high, mels].repeat_interleave(2, dim=0)  # for the real and the imaginary part
         groups.append((mels, slice(2 * low, 2 * high), weights.contiguous()))
     return window, groups
 
 
 def mel_filters(spec: FeatureSpec) -> torch.Tensor:
-    """Triangular mel filters of equal area on Slaney's scale (Auditory Toolbox, 1998), as `librosa.filters.mel` makes them.
+    """Compute triangular mel filters of equal area on Slaney's scale.
+
+    They equal the filters of `librosa.filters.mel` (M. Slaney, "Auditory Toolbox", 1998).
 
     Returns
     -------
@@ -135,7 +165,7 @@ def mel_filters(spec: FeatureSpec) -> torch.Tensor:
     return torch.from_numpy((triangles * area[:, None]).astype(np.float32))
 
 
-_LINEAR_HZ, _BREAK_HZ, _LOG_STEP = 200.0 / 3, 1000.0, np.log(6.4) / 27  # Slaney: linear to 1 kHz, logarithmic above
+_LINEAR_HZ, _BREAK_HZ, _LOG_STEP = 200.0 / 3, 1000.0, np.log(6.4) / 27  # Slaney's scale: linear up to 1 kHz, logarithmic above
 
 
 def _hz_to_mel(hz: float) -> float:
@@ -148,12 +178,14 @@ def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
 
 
 def mel_band_hz(spec: FeatureSpec) -> np.ndarray:
-    """Centre frequency of each mel band in Hz, shape ``(n_mels,)``."""
+    """Compute the centre frequency of each mel band in Hz, shape ``(n_mels,)``."""
     return _mel_to_hz(np.linspace(_hz_to_mel(spec.fmin_hz), _hz_to_mel(spec.fmax_hz), spec.n_mels + 2))[1:-1]
 
 
 def dct_basis(n_mels: int, n_mfcc: int) -> np.ndarray:
-    """Orthonormal DCT-II: column k is the cosine that gives coefficient k.
+    """Compute the orthonormal basis of the DCT-II.
+
+    Column k is the cosine of coefficient k (N. Ahmed, T. Natarajan and K. Rao, "Discrete cosine transform", 1974).
 
     Returns
     -------

@@ -1,16 +1,16 @@
-"""The feature store: one HDF5 file, written once, opened read-only.
+"""Feature store: one HDF5 file, written once, then only read.
 
 ======================  =====================  ==========================================================
-``/mel``                float16 (frames, mels)   dB re 1.0 power, tracks one after another
-``/mfcc``               float32 (frames, mfcc)   row-aligned with ``/mel``
-``/musicnn``            float16 (patches, 1756)  in a store of its own: see `genre_core.features.musicnn`
-``/track/id``           utf-8 (tracks,)
+``/mel``                float16 (frames, mels)   dB re 1.0 power, one track after another
+``/mfcc``               float32 (frames, mfcc)   same rows as ``/mel``
+``/musicnn``            float16 (patches, 1756)  in a separate store: see `genre_core.features.musicnn`
+``/track/id``           utf-8 (tracks,)        name of each track
 ``/track/start``        int64 (tracks,)        first row of each track
-``/track/frames``       int64 (tracks,)        rows of each track
+``/track/frames``       int64 (tracks,)        number of rows of each track
 attributes              -                      ``schema``, ``window`` and every field of `FeatureSpec`
 ======================  =====================  ==========================================================
 
-Rows and tables carry checksums (Fletcher 32), and so does the file's own structure (HDF5 1.10): what a disk damaged is not trained on.
+Rows, tables (Fletcher 32) and the structure of the file (HDF5 1.10) have checksums, so data that a disk has damaged are never trained on.
 """
 
 from __future__ import annotations
@@ -33,33 +33,51 @@ from genre_core.util.files import atomic, plain_file
 
 SCHEMA = 1
 MAX_STORE_BYTES = 2**40
-MAX_UNPACKED = 200  # bytes of a dataset for each that it takes in the file
+MAX_UNPACKED = 200  # size of a dataset in memory, relative to its size in the file
 _SMALL_BYTES = 50_000_000
 _MAX_NAME_BYTES = 4_096
 _MAX_CHUNK_BYTES = 16_000_000
-_REMEDY = "`dvc repro -f extract embed augment` makes it anew"
+_REMEDY = "`dvc repro -f extract embed augment` creates it again"
 _CHUNK_FRAMES = 512
 
 
 def rounded(mel: np.ndarray) -> np.ndarray:
-    """Round a log-mel spectrogram to the store's float16: steps of at most 0.06 dB above -100 dB."""
-    return torch.from_numpy(np.ascontiguousarray(mel, np.float32)).half().numpy()  # numpy's conversion takes twenty times as long
+    """Round log-mel or embeddings to the store's float16.
+
+    For log-mel, the steps are at most 0.06 dB above -100 dB.
+    """
+    return torch.from_numpy(np.ascontiguousarray(mel, np.float32)).half().numpy()  # NumPy's conversion takes 20 times as long
 
 
 def row_of_mel(mel: np.ndarray, spec: FeatureSpec) -> dict[Kind, np.ndarray]:
-    """Make a track's row of the store from its log-mel [shape=(frames, n_mels), dtype=float32]: it and its MFCC."""
+    """Compute a track's features for the store from its log-mel.
+
+    Parameters
+    ----------
+    mel : np.ndarray [shape=(frames, n_mels), dtype=float32]
+        Log-mel in dB.
+    spec : FeatureSpec
+
+    Returns
+    -------
+    dict
+        ``mel``, rounded to float16, and ``mfcc`` [shape=(frames, n_mfcc), dtype=float32].
+    """
     return {"mel": rounded(mel), "mfcc": mel @ dct_basis(spec.n_mels, spec.n_mfcc)}
 
 
 def write_store(path: str | Path, spec: FeatureSpec, tracks: Iterable[tuple[str, Mapping[Kind, np.ndarray]]]) -> int:
-    """Write a store; one track is in memory at a time, and the file appears whole or not at all.
+    """Write a feature store.
+
+    Only one track is in memory at a time. If writing fails, no file is left.
 
     Parameters
     ----------
     path : str or Path
     spec : FeatureSpec
+        Parameters that the store records.
     tracks : iterable of (id, features), features a dict of kind to np.ndarray [shape=(frames, bins)]
-        The same kinds, bins and dtypes for each track.
+        Name and features of each track. All tracks have the same kinds, bins and dtypes.
 
     Returns
     -------
@@ -74,8 +92,8 @@ def write_store(path: str | Path, spec: FeatureSpec, tracks: Iterable[tuple[str,
             for kind, rows in features.items():
                 if kind not in file:
                     bins = rows.shape[1]
-                    form = {"maxshape": (None, bins), "chunks": (_CHUNK_FRAMES, bins), "fletcher32": True, "track_times": False}
-                    file.create_dataset(kind, (0, bins), rows.dtype, **form)
+                    options = {"maxshape": (None, bins), "chunks": (_CHUNK_FRAMES, bins), "fletcher32": True, "track_times": False}
+                    file.create_dataset(kind, (0, bins), rows.dtype, **options)
                 end = total + len(rows)
                 file[kind].resize(end, axis=0)
                 file[kind][total:end] = rows
@@ -97,7 +115,7 @@ def write_store(path: str | Path, spec: FeatureSpec, tracks: Iterable[tuple[str,
 
 
 class FeatureStore:
-    """A store opened for reading.
+    """Feature store, opened for reading.
 
     Parameters
     ----------
@@ -105,14 +123,16 @@ class FeatureStore:
 
     Attributes
     ----------
+    path : Path
     spec : FeatureSpec
+        Parameters that the store records.
     tracks : dict of str to slice
         Rows of each track, in the order of the file.
 
     Raises
     ------
     GenreError
-        The file is missing, no HDF5, or of another schema.
+        The file is missing, damaged, not HDF5, or has another schema.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -125,7 +145,7 @@ class FeatureStore:
         try:
             schema = _number(self._file, "schema")
             if schema != SCHEMA:
-                raise GenreError(f"{path}: schema {schema}, this version reads {SCHEMA}; run `dvc repro`")
+                raise GenreError(f"{path}: the store has schema {schema}, but this version reads schema {SCHEMA}; run `dvc repro`")
             self.spec = FeatureSpec(**{f.name: _number(self._file, f.name) for f in fields(FeatureSpec)})
             ids = _ids(self._dataset("track/id", 1))
             starts, frames = (self._dataset(f"track/{name}", 1)[:] for name in ("start", "frames"))
@@ -136,48 +156,48 @@ class FeatureStore:
             raise
         except (KeyError, OSError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
             self._file.close()
-            raise GenreError(f"{path}: no feature store, or damaged ({' '.join(str(error).split())}); run `dvc repro`") from None
+            raise GenreError(f"{path}: not a feature store, or damaged ({' '.join(str(error).split())}); run `dvc repro`") from None
 
     def _dataset(self, name: str, ndim: int) -> h5py.Dataset:
-        """Return a dataset if it lies in this file alone and its size is plausible."""
-        group: Any = self._file
+        """Return a dataset, checked for links, size and type."""
+        node: Any = self._file
         for part in name.split("/"):
-            if not isinstance(group.get(part, getlink=True), h5py.HardLink):
-                raise ValueError(f"{name} is absent, or a link to elsewhere")
-            group = group[part]
-        if not isinstance(group, h5py.Dataset) or group.is_virtual or group.external:
-            raise ValueError(f"{name} is no dataset of its own: virtual, or kept in another file")
-        if group.chunks and group.dtype.itemsize * math.prod(group.chunks) > _MAX_CHUNK_BYTES:
-            raise ValueError(f"{name} has chunks of {group.chunks}")
-        if group.ndim != ndim or group.dtype.kind not in ("SO" if name == "track/id" else "iu" if ndim == 1 else "f"):
-            raise ValueError(f"{name} is {group.dtype} {group.shape}")
-        if group.nbytes > max(_SMALL_BYTES, MAX_UNPACKED * group.id.get_storage_size()):
-            raise ValueError(f"{name} claims {group.nbytes:,} bytes, and holds {group.id.get_storage_size():,}")
-        return group
+            if not isinstance(node.get(part, getlink=True), h5py.HardLink):
+                raise ValueError(f"{name} is missing, or is a link")
+            node = node[part]
+        if not isinstance(node, h5py.Dataset) or node.is_virtual or node.external:
+            raise ValueError(f"{name} is not a dataset, or is virtual, or its data are in another file")
+        if node.chunks and node.dtype.itemsize * math.prod(node.chunks) > _MAX_CHUNK_BYTES:
+            raise ValueError(f"{name} has chunks of shape {node.chunks}, larger than {_MAX_CHUNK_BYTES:,} bytes")
+        if node.ndim != ndim or node.dtype.kind not in ("SO" if name == "track/id" else "iu" if ndim == 1 else "f"):
+            raise ValueError(f"{name} has an unexpected dtype or shape: {node.dtype} {node.shape}")
+        if node.nbytes > max(_SMALL_BYTES, MAX_UNPACKED * node.id.get_storage_size()):
+            raise ValueError(f"{name} claims {node.nbytes:,} bytes, but the file holds {node.id.get_storage_size():,} bytes of it")
+        return node
 
     def read(self, kind: Kind, track: str) -> np.ndarray:
-        """Features of one track.
+        """Read the features of one track.
 
         Returns
         -------
-        np.ndarray [shape=(frames, n_mels or n_mfcc), dtype=float16 (mel) or float32 (mfcc)]
+        np.ndarray [shape=(frames, bins), dtype=float16 (mel, musicnn) or float32 (mfcc)]
 
         Raises
         ------
         GenreError
-            The store has no such track, or is damaged.
+            The store has no such track or kind, or is damaged.
         """
         if track not in self.tracks:
             raise GenreError(f"{self.path}: no track {track!r}; run `dvc repro`")
         if kind not in self._rows:
-            raise GenreError(f"{self.path}: track {track!r} cannot be read: the feature store holds no {kind}; {_REMEDY}")
+            raise GenreError(f"{self.path}: track {track!r} cannot be read: the feature store does not hold {kind}; {_REMEDY}")
         try:
-            found = self._rows[kind][self.tracks[track]]
+            rows = self._rows[kind][self.tracks[track]]
         except (OSError, ValueError, RuntimeError) as error:
             raise GenreError(f"{self.path}: track {track!r} cannot be read: the feature store is damaged ({error}); {_REMEDY}") from None
-        if not np.isfinite(found).all():
-            raise GenreError(f"{self.path}: track {track!r} holds values that are no numbers: the feature store is damaged; {_REMEDY}")
-        return found
+        if not np.isfinite(rows).all():
+            raise GenreError(f"{self.path}: track {track!r} holds NaN or infinite values: the feature store is damaged; {_REMEDY}")
+        return rows
 
     def close(self) -> None:
         self._file.close()
@@ -190,48 +210,72 @@ class FeatureStore:
 
 
 def _ids(data: h5py.Dataset) -> np.ndarray:
-    """Read the names of tracks; texts of any length, as other code writes them, one by one: each can claim megabytes."""
+    """Read the names of the tracks.
+
+    Strings of variable length, which other programs write, are read one by one because each can claim megabytes.
+    """
     if data.dtype.kind == "S":
         return data[:]
     if h5py.check_string_dtype(data.dtype) is None:
-        raise ValueError("track/id is no text")
+        raise ValueError("track/id is not text")
     names = []
     for i in range(len(data)):
         names.append(data[i])
         if len(names[-1]) > _MAX_NAME_BYTES:
-            raise ValueError(f"a track's name of {len(names[-1]):,} bytes")
+            raise ValueError(f"the name of a track has {len(names[-1]):,} bytes, at most {_MAX_NAME_BYTES:,} are read")
     return np.array(names, dtype=object)
 
 
 def _number(file: h5py.File, name: str) -> Any:
-    """Read a numeric attribute; texts of other lengths, which can lead HDF5 in circles, are not touched."""
+    """Read a numeric attribute.
+
+    The type is checked before the value is read because reading a string of variable length can send HDF5 into an endless loop.
+    """
     if name not in file.attrs:
         raise KeyError(f"no attribute {name}")
-    kept = file.attrs.get_id(name)
-    if kept.shape != () or kept.dtype.kind not in "iuf":
-        raise ValueError(f"attribute {name} is {kept.dtype} {kept.shape}")
+    attribute = file.attrs.get_id(name)
+    if attribute.shape != () or attribute.dtype.kind not in "iuf":
+        raise ValueError(f"attribute {name} is not a number: {attribute.dtype} {attribute.shape}")
     number = file.attrs[name].item()
     if not 0 <= number < 1e9:
-        raise ValueError(f"attribute {name} is {number!r}")
+        raise ValueError(f"attribute {name} is {number!r}, outside 0 to 1e9")
     return float(number) if name.endswith("_hz") else int(number)
 
 
 def _slices(ids: np.ndarray, starts: np.ndarray, frames: np.ndarray, rows: int) -> dict[str, slice]:
-    """Return the rows of each track; all must exist."""
+    """Return the rows of each track, and check that they exist."""
     if not len(ids) == len(starts) == len(frames):
-        raise ValueError(f"{len(ids)} ids, {len(starts)} starts and {len(frames)} numbers of frames")
-    bounds = [(int(s), int(n)) for s, n in zip(starts, frames, strict=True)]  # Python's numbers: sums of others overflow
+        raise ValueError(f"{len(ids)} ids, {len(starts)} starts and {len(frames)} frame counts: the numbers differ")
+    bounds = [(int(s), int(n)) for s, n in zip(starts, frames, strict=True)]  # Python integers: sums of NumPy's overflow
     if any(s < 0 or n < 0 or s + n > rows for s, n in bounds):
-        raise ValueError(f"tracks that reach beyond the {rows} rows")
+        raise ValueError(f"tracks reach beyond the {rows} rows")
     names = [value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value) for value in ids]
     if len(set(names)) < len(names):
-        raise ValueError("two tracks of one name")
+        raise ValueError("two tracks have the same name")
     return {name: slice(int(s), int(s + n)) for name, s, n in zip(names, starts, frames, strict=True)}
 
 
 @contextmanager
 def reader(paths: Mapping[str, Path], kinds: Iterable[Kind]) -> Iterator[Callable[[str], dict[Kind, np.ndarray]]]:
-    """While it is open, what it gives reads a track's features of all `kinds`, each from its store in `paths`."""
+    """Open the stores of `kinds` and yield a function that reads tracks.
+
+    Parameters
+    ----------
+    paths : mapping of str to Path
+        Store of each kind.
+    kinds : iterable of str
+        Kinds of feature to read.
+
+    Yields
+    ------
+    callable
+        Function from the name of a track to its features of all `kinds`. The stores close when the context ends.
+
+    Raises
+    ------
+    GenreError
+        A store cannot be opened.
+    """
     with ExitStack() as stack:
         stores = {kind: stack.enter_context(FeatureStore(paths[kind])) for kind in kinds}
         yield lambda track: {kind: store.read(kind, track) for kind, store in stores.items()}

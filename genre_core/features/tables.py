@@ -1,4 +1,4 @@
-"""Features of files for other programs: arrays in an ``.npz``, or Kaggle's table as CSV."""
+"""Features for other programs: arrays in an ``.npz``, or Kaggle's CSV table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,22 @@ SPEC = FeatureSpec(sample_rate=22_050, n_fft=2048, hop_length=512, n_mels=128, n
 
 
 def of_file(file: str, *, form: str, seconds: float | None) -> Any:
-    """Rows of the table, or (file, genre, mel, mfcc); the reason as text, where the file cannot be used."""
+    """Compute the features of one audio file.
+
+    Parameters
+    ----------
+    file : str
+        Audio file. The name of its folder is taken as the genre.
+    form : {"csv", "npz"}
+    seconds : float or None
+        Length of the excerpts that have a row each in the table; None means one row for the whole file. Used for "csv" only.
+
+    Returns
+    -------
+    list of dict, tuple or str
+        For "csv", the rows of the table: see `kaggle.rows`. For "npz", the tuple (file, genre, mel, mfcc): see `mel_and_mfcc`.
+        If the file cannot be used, the reason as text.
+    """
     path = Path(file)
     try:
         if form == "csv":
@@ -30,13 +45,26 @@ def of_file(file: str, *, form: str, seconds: float | None) -> Any:
 
 
 def write(out: Path, made: Sequence[Any], form: str) -> int:
-    """Write what `of_file` made; the number of rows.
+    """Write the results of `of_file` to the file `out`.
 
-    An ``.npz`` holds ``track`` and ``genre`` (the folder's name), ``start`` and ``frames`` of each track, ``mel`` (all frames, 128), dB,
-    ``mfcc`` (all frames, 20), and ``sample_rate`` and ``hop_length``.
+    An ``.npz`` holds, for each track, ``track`` (the file), ``genre`` (the folder's name), ``start`` (first frame) and ``frames``
+    (number of frames); for all frames, ``mel`` [shape=(frames, 128), dtype=float32], dB, and ``mfcc`` [shape=(frames, 20), dtype=float32];
+    and ``sample_rate`` (Hz) and ``hop_length`` (samples).
+
+    Parameters
+    ----------
+    out : Path
+    made : sequence
+        Results of `of_file`, without the files that cannot be used.
+    form : {"csv", "npz"}
+
+    Returns
+    -------
+    int
+        Number of rows of the table, or of tracks in the ``.npz``.
     """
     if form == "csv":
-        rows = [row for of_one in made for row in of_one]
+        rows = [row for file_rows in made for row in file_rows]
         write_csv(out, kaggle.COLUMNS, rows)
         return len(rows)
     counts = np.array([len(mel) for _, _, mel, _ in made])

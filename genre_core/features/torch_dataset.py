@@ -1,4 +1,4 @@
-"""The feature store as a `torch.utils.data.Dataset`, for loops of one's own."""
+"""The feature store as a `torch.utils.data.Dataset`, for your own training loop."""
 
 from __future__ import annotations
 
@@ -17,33 +17,39 @@ from genre_core.features.store import FeatureStore
 
 
 class WindowDataset(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
-    """The windows of one side of the split: ``(window, genre)``, window of shape ``(T, n_bins)``, float32, genre a number.
+    """PyTorch data set of the windows in one part of the split.
 
-    Windows are read from the HDF5 file as they are asked for. Each worker of a `DataLoader` opens the file for itself, so any
-    `num_workers` will do. Values are as in the store (dB for ``mel``); `track_mean` is what ``features.normalise: track`` takes away.
+    An item is a pair ``(window, genre)``: a tensor [shape=(T, n_bins), dtype=float32] and the number of the genre in `genres`.
+    A window is read from the HDF5 file when it is requested. Each worker of a `DataLoader` opens the file itself, so any
+    `num_workers` works. Values are as in the store (dB for ``mel``): they are not normalised. `track_mean` returns the mean that
+    ``features.normalise: track`` subtracts.
 
     Parameters
     ----------
     project : str or Path
-        The folder with ``data/index`` and ``data/features``, in which `dvc repro` has run.
+        Folder in which `dvc repro` has run: it holds ``data/index`` and ``data/features``.
     split : {"train", "valid", "test"}
     kind : {"mel", "mfcc", "musicnn"}
 
     Attributes
     ----------
     genres : list of str
-        Of the numbers.
+        Name of each genre; an item holds the position in this list.
     labels : np.ndarray [shape=(windows,), dtype=int64]
-        Genre of each window, without reading it.
+        Genre number of each window, known without reading the window.
     tracks : list of str
-        Track of each window: windows of one track must not stand on two sides of a split of your own.
+        Track of each window. If you split the windows yourself, keep all windows of a track in one part.
     artists : list of str
-        Artist of each window; empty where unknown.
+        Artist of each window; empty if unknown.
+    frames : int
+        Number of rows T in a window.
+    spec : FeatureSpec
+        Parameters of the store.
 
     Raises
     ------
     GenreError
-        The stages have not run, or the split holds no window.
+        The stages have not run, `kind` is unknown, or the split has no window.
     """
 
     def __init__(self, project: str | Path = ".", *, split: str = "train", kind: str = "mel") -> None:
@@ -52,47 +58,65 @@ class WindowDataset(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
             raise GenreError(f"kind {kind!r} is unknown: allowed are {', '.join(files)}")
         self.kind = cast(Kind, kind)
         self.path = Path(project) / "data" / "features" / files[kind]
-        made = index.read(Path(project) / "data" / "index")
-        windows = [window for window in made.windows if window.split == split]
+        window_index = index.read(Path(project) / "data" / "index")
+        windows = [window for window in window_index.windows if window.split == split]
         if not windows:
-            raise GenreError(f"{project}: no window in split {split!r}; there are {', '.join(sorted({w.split for w in made.windows}))}")
-        self.genres = made.genres
+            splits = ", ".join(sorted({w.split for w in window_index.windows}))
+            raise GenreError(f"{project}: no window in split {split!r}; the splits with windows are {splits}")
+        self.genres = window_index.genres
         self.tracks = [window.track for window in windows]
-        self.artists = [made.tracks[track].artist for track in self.tracks]
-        self.labels = np.array([self.genres.index(made.tracks[track].genre) for track in self.tracks])
+        self.artists = [window_index.tracks[track].artist for track in self.tracks]
+        self.labels = np.array([self.genres.index(window_index.tracks[track].genre) for track in self.tracks])
         with FeatureStore(self.path) as store:
-            lie = grid(self.kind, store.spec)
+            row_grid = grid(self.kind, store.spec)
             if absent := sorted(set(self.tracks) - store.tracks.keys()):
                 remedy = "dvc exp run -S model.type=musicnn" if kind == "musicnn" else "dvc repro"
                 raise GenreError(f"{self.path}: no track {absent[0]!r}; run `{remedy}`")
-            self.frames = lie.frames(made.split["segment_seconds"])
+            self.frames = row_grid.frames(window_index.split["segment_seconds"])
             self.spec = store.spec
-        self._first = [lie.first_frame(window.start_seconds) for window in windows]
+        self._first_frames = [row_grid.first_frame(window.start_seconds) for window in windows]
         self._store: FeatureStore | None = None
-        self._opened_by = 0
+        self._owner_pid = 0
 
     def __len__(self) -> int:
         return len(self.tracks)
 
     def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
         track = self._track(self.tracks[number])
-        first = max(0, min(self._first[number], len(track) - self.frames))
-        rows = np.minimum(np.arange(first, first + self.frames), len(track) - 1)  # resampling may round a track down by a frame
+        first = max(0, min(self._first_frames[number], len(track) - self.frames))
+        # Resampling may round a track down by a frame: the last frame is then repeated.
+        rows = np.minimum(np.arange(first, first + self.frames), len(track) - 1)
         return torch.from_numpy(track[rows].astype(np.float32)), int(self.labels[number])
 
     def track_mean(self, number: int) -> torch.Tensor:
-        """Return the mean over time of a window's track, shape ``(n_bins,)``, as ``features.normalise: track`` subtracts."""
+        """Return the mean over time of a window's track.
+
+        ``features.normalise: track`` subtracts this mean.
+
+        Parameters
+        ----------
+        number : int
+            Position of the window in the data set.
+
+        Returns
+        -------
+        torch.Tensor [shape=(n_bins,), dtype=float32]
+        """
         return torch.from_numpy(self._track(self.tracks[number]).astype(np.float32).mean(0))
 
     def _track(self, track: str) -> np.ndarray:
-        if self._store is None or self._opened_by != os.getpid():  # a forked worker must not share its parent's file position
-            self._store, self._opened_by = FeatureStore(self.path), os.getpid()
+        # A forked worker must not share the file position of its parent process.
+        if self._store is None or self._owner_pid != os.getpid():
+            self._store, self._owner_pid = FeatureStore(self.path), os.getpid()
         return self._store.read(self.kind, track)
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_store": None}  # an open HDF5 file cannot go to another process
+        return {**self.__dict__, "_store": None}  # an open HDF5 file cannot be sent to another process
 
 
 def load_features(project: str | Path = ".", *, split: str = "train", kind: str = "mel") -> WindowDataset:
-    """Load the features of one side of the split as a `torch.utils.data.Dataset`: see `WindowDataset`."""
+    """Load one part of the split as a PyTorch data set.
+
+    See `WindowDataset` for the parameters, the items and the errors.
+    """
     return WindowDataset(project, split=split, kind=kind)

@@ -1,4 +1,4 @@
-"""Augmentation: pitch and tempo copies of waveforms, made once; masks and mixup on batches, drawn anew each time."""
+"""Augmented versions of training tracks: plans of pitch shifts and tempo changes."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from genre_core.util.files import read_csv, write_csv
 
 @dataclass(frozen=True)
 class Copy:
-    """A row of copies.csv: a transformed copy of a training track.
+    """Row of copies.csv: an augmented version of a training track.
 
     Attributes
     ----------
     copy : str
-        Its name in the feature store.
+        Name of the version in the feature store.
     track : str
+        Name of the original.
     pitch_semitones : float
-        0 for a tempo copy.
+        Pitch shift in semitones; 0 for a version with another tempo.
     tempo_rate : float
-        1 for a pitch copy; above 1 is faster.
+        Tempo relative to the original, above 1 is faster; 1 for a version with another pitch.
     """
 
     copy: str
@@ -35,12 +36,15 @@ class Copy:
 
     @property
     def title(self) -> str:
-        """Description of the change, for people."""
+        """Description of the change, as the title of a figure."""
         return f"pitch {self.pitch_semitones:+.1f} semitones" if self.pitch_semitones else f"tempo x {self.tempo_rate:.2f}"
 
 
 def plan(track: str, copies: Copies, seed: int) -> list[Copy]:
-    """Plan the versions of a track: amounts depend on seed, track and number alone."""
+    """Plan the augmented versions of a track.
+
+    The amount of each change is drawn uniformly. It depends only on the seed, the track and the number of the version.
+    """
     planned = []
     for kind, number in (("pitch", copies.pitch), ("tempo", copies.tempo)):
         for i in range(number):
@@ -55,14 +59,14 @@ def plan(track: str, copies: Copies, seed: int) -> list[Copy]:
 
 
 def write_copies(path: str | Path, copies: Iterable[Copy]) -> None:
-    """Write copies.csv, one row a copy."""
+    """Write copies.csv, with one row per version."""
     write_csv(path, [f.name for f in fields(Copy)], map(asdict, copies))
 
 
 def read_copies(path: str | Path) -> dict[str, list[Copy]]:
-    """Read copies.csv: the copies of each track."""
-    found: dict[str, list[Copy]] = {}
+    """Read the versions of each track from copies.csv."""
+    by_track: dict[str, list[Copy]] = {}
     for row in read_csv(path, [f.name for f in fields(Copy)], strip=False):
         copy = Copy(row["copy"], row["track"], float(row["pitch_semitones"]), float(row["tempo_rate"]))
-        found.setdefault(copy.track, []).append(copy)
-    return found
+        by_track.setdefault(copy.track, []).append(copy)
+    return by_track

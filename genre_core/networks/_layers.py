@@ -9,17 +9,30 @@ from torch import nn
 
 
 def conv_block(channels: int, width: int, pool: int | tuple[int, int] = 2) -> list[nn.Module]:
-    """Make a 3x3 convolution, pooled before batch norm and ReLU, which then see a quarter of the values."""
+    """Build a 3x3 convolution with maximum pooling, batch norm and ReLU.
+
+    Pooling comes first because batch norm and ReLU then process fewer values, a quarter with a `pool` of 2.
+    """
     return [
         nn.Conv2d(channels, width, 3, padding=1, bias=False),
-        nn.MaxPool2d(pool, ceil_mode=True),  # ceil: the shortest window still leaves one frame
+        nn.MaxPool2d(pool, ceil_mode=True),  # ceil_mode: the shortest window keeps one frame
         nn.BatchNorm2d(width),
         nn.ReLU(inplace=True),
     ]
 
 
 def conv_blocks(width: int, pools: Sequence[int | tuple[int, int]]) -> tuple[nn.Sequential, int]:
-    """A `conv_block` for each of `pools`, the channels doubling from `width` up to four times it; and the last one's channels."""
+    """Build a `conv_block` for each entry of `pools`.
+
+    The first block has `width` channels. Each further block has twice as many, up to four times `width`.
+
+    Returns
+    -------
+    blocks : nn.Sequential
+        Maps (B, 1, T, F) to (B, channels, T', F').
+    channels : int
+        Number of channels of the last block.
+    """
     layers: list[nn.Module] = []
     channels = 1
     for block, pool in enumerate(pools):
@@ -29,15 +42,19 @@ def conv_blocks(width: int, pools: Sequence[int | tuple[int, int]]) -> tuple[nn.
 
 
 def mfcc_statistics(windows: torch.Tensor) -> torch.Tensor:
-    """Compute mean and deviation over time of MFCC and their differences (texture windows, Tzanetakis and Cook 2002).
+    """Compute statistics of MFCC and of their differences over time.
+
+    The statistics are mean and standard deviation, as for the texture windows of G. Tzanetakis and P. Cook, "Musical genre
+    classification of audio signals", IEEE TSAP 2002.
 
     Parameters
     ----------
-    windows : torch.Tensor [shape=(B, T, n_mfcc)]
+    windows : torch.Tensor [shape=(B, T, n_mfcc), dtype=float32], T >= 3
 
     Returns
     -------
-    torch.Tensor [shape=(B, 4 * n_mfcc)]
+    torch.Tensor [shape=(B, 4 * n_mfcc), dtype=float32]
+        Mean and deviation of the MFCC, then mean and deviation of the differences.
     """
-    change = windows[:, 1:] - windows[:, :-1]  # (B, T - 1, F)
-    return torch.cat([windows.mean(1), windows.std(1), change.mean(1), change.std(1)], dim=1)
+    differences = windows[:, 1:] - windows[:, :-1]  # (B, T - 1, F)
+    return torch.cat([windows.mean(1), windows.std(1), differences.mean(1), differences.std(1)], dim=1)

@@ -1,7 +1,8 @@
-"""Convolutions, then attention over time: the network says which moments count.
+"""Convolutional network with attention pooling over time.
 
-The pooling of Q. Kong, C. Yu, Y. Xu, T. Iqbal, W. Wang and M. Plumbley, "Weakly labelled AudioSet tagging with attention
-neural networks", IEEE/ACM TASLP 2019, with one set of weights for all genres, over the convolution blocks of `cnn`.
+The convolution blocks are like those of `cnn`. Attention weights say how much each moment of the window counts (Q. Kong, C. Yu,
+Y. Xu, T. Iqbal, W. Wang and M. Plumbley, "Weakly labelled AudioSet tagging with attention neural networks", IEEE/ACM TASLP 2019).
+Here, all genres share the attention weights.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Hyperparameters(Section):
 
 
 class Network(GenreNetwork):
-    """See the module; any window length."""
+    """Network with attention pooling, for windows of any length."""
 
     def __init__(self, hyperparameters: Hyperparameters, n_bins: int, n_genres: int) -> None:
         super().__init__()
@@ -36,5 +37,5 @@ class Network(GenreNetwork):
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         x = self.blocks(windows.unsqueeze(1)).mean(3).transpose(1, 2)  # (B, T', C)
-        shares = self.scores(x).softmax(1)  # (B, T', heads): over time
-        return self.head(torch.einsum("bth,btc->bhc", shares, x).flatten(1))
+        weights = self.scores(x).softmax(1)  # (B, T', heads): sum 1 over time
+        return self.head(torch.einsum("bth,btc->bhc", weights, x).flatten(1))

@@ -1,8 +1,9 @@
-"""Convolution blocks on log-mel windows, pooled over the whole window.
+"""Convolutional network on log-mel, pooled over the whole window.
 
-The plain small network of music tagging (Choi, Fazekas, Sandler 2016, "Automatic tagging using deep convolutional
-neural networks"): 3x3 convolutions, batch norm and max pooling, the channels doubling up to four times the first; then
-mean over frequency, and mean and maximum over time, so that a window of any length gives the same number of features.
+It is a small, plain network after K. Choi, G. Fazekas and M. Sandler, "Automatic tagging using deep convolutional neural
+networks", ISMIR 2016: blocks of 3x3 convolution, maximum pooling, batch norm and ReLU, whose channels double up to four times
+the first number. The mean over frequency follows, then mean and maximum over time, so a window of any length gives the same
+number of features.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ class Hyperparameters(Section):
 
 
 class Network(GenreNetwork):
-    """See the module; `n_bins` does not change the number of parameters."""
+    """Convolutional network, for windows of any length.
+
+    `n_bins` does not change the number of parameters.
+    """
 
     def __init__(self, hyperparameters: Hyperparameters, n_bins: int, n_genres: int) -> None:
         super().__init__()

@@ -1,7 +1,8 @@
-"""Convolutions, then a recurrent network over time.
+"""Convolutional recurrent network on log-mel.
 
-K. Choi, G. Fazekas, M. Sandler and K. Cho, "Convolutional recurrent neural networks for music classification", ICASSP 2017:
-convolution blocks that pool frequency more than time, a GRU over what is left of time, its last state to the genres.
+Convolution blocks pool frequency more than time. A GRU of two layers runs over the remaining time steps, and a linear layer maps
+its last state to the genres (K. Choi, G. Fazekas, M. Sandler and K. Cho, "Convolutional recurrent neural networks for music
+classification", ICASSP 2017).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Hyperparameters(Section):
 
 
 class Network(GenreNetwork):
-    """See the module; any window length."""
+    """Convolutional recurrent network, for windows of any length."""
 
     def __init__(self, hyperparameters: Hyperparameters, n_bins: int, n_genres: int) -> None:
         super().__init__()

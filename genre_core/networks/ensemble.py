@@ -1,7 +1,7 @@
-"""The mean of the calibrated probabilities of several saved models.
+"""Ensemble: the mean of the probabilities of several saved models.
 
-L. Hansen and P. Salamon, "Neural network ensembles", IEEE TPAMI 1990. Nothing is trained: `train` puts the models of a
-folder into one file. They must agree in their genres, their features, and in who was trained on: see `genre_core.inference.predictor`.
+L. Hansen and P. Salamon, "Neural network ensembles", IEEE TPAMI 1990. Nothing is trained: the stage `train` puts the models of a
+folder into one file. The models must have the same genres, features and split: see `genre_core.models.model.Ensemble`.
 """
 
 from __future__ import annotations

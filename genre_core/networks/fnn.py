@@ -1,7 +1,7 @@
-"""MFCC statistics and two hidden layers: the classical baseline.
+"""Feed-forward network with two hidden layers on MFCC statistics, a classical baseline.
 
-Mean and standard deviation over the window of the MFCC and of their first differences, as in Tzanetakis and Cook 2002,
-"Musical genre classification of audio signals" (texture windows).
+The statistics are mean and standard deviation over the window, for the MFCC and for their first differences, as for the texture
+windows of G. Tzanetakis and P. Cook, "Musical genre classification of audio signals", IEEE TSAP 2002.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Hyperparameters(Section):
 
 
 class Network(GenreNetwork):
-    """See the module."""
+    """Feed-forward network, for windows of at least three frames."""
 
-    min_frames = 3  # a deviation of differences needs two of them
+    min_frames = 3  # the deviation of differences needs two differences
 
     def __init__(self, hyperparameters: Hyperparameters, n_bins: int, n_genres: int) -> None:
         super().__init__()

@@ -1,4 +1,8 @@
-"""Multinomial logistic regression on MFCC statistics, by scikit-learn; kept as plain arrays."""
+"""Multinomial logistic regression on MFCC statistics.
+
+scikit-learn fits the model; the network keeps its coefficients as plain arrays. The statistics are those of G. Tzanetakis and
+P. Cook, "Musical genre classification of audio signals", IEEE TSAP 2002.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ class Hyperparameters(Section):
 
 
 class Network(ClosedForm):
-    """See the module."""
+    """Multinomial logistic regression, for windows of at least three frames."""
 
     def __init__(self, hyperparameters: Hyperparameters, n_bins: int, n_genres: int) -> None:
         super().__init__(n_bins)
@@ -31,7 +35,7 @@ class Network(ClosedForm):
         from sklearn.linear_model import LogisticRegression
 
         fitted = LogisticRegression(C=self.c, max_iter=2000, random_state=seed).fit(statistics.numpy(), genres.numpy())
-        if len(fitted.coef_) == 1:  # two genres: one row, the second genre's
+        if len(fitted.coef_) == 1:  # for two genres, scikit-learn has only the second genre's row
             coefficients, intercept = torch.tensor(fitted.coef_ / 2), torch.tensor(fitted.intercept_ / 2)
             coefficients, intercept = torch.cat([-coefficients, coefficients]), torch.cat([-intercept, intercept])
         else:

@@ -1,10 +1,11 @@
-"""Convolutions on MFCC as an image: the network of countless tutorials.
+"""Convolutional network on MFCC as an image, as in many tutorials.
 
-130 frames (3 s) x 13 MFCC; blocks of 32, 64 and 128 filters (3x3, 3x3, 2x2), each followed by ReLU, maximum pooling
-(3x3, 3x3, 2x2, stride 2, "same" padding) and batch norm; 128 dense units, dropout 0.4; L2 0.001 on the kernels of all layers.
-After V. Velardo, "Deep Learning (for Audio) with Python", 2020. About 0.3 M parameters.
+The window is 130 frames (3 s) of 13 MFCC. Three blocks have 32, 64 and 128 filters (3x3, 3x3, 2x2), each followed by ReLU, maximum
+pooling (3x3, 3x3, 2x2; stride 2, "same" padding) and batch norm. A dense layer of 128 units with dropout 0.4 follows. L2 with factor
+0.001 applies to the kernels of all layers. The network has about 0.3 M parameters (V. Velardo, "Deep Learning (for Audio) with
+Python", 2020).
 
-`presets/mfcc_cnn.txt` adds the early stop with a patience of 10.
+`presets/mfcc_cnn.txt` adds early stopping with a patience of 10.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ class Hyperparameters(Section):
 
 
 class _SamePool(nn.Module):
-    """Maximum pooling with stride 2 and TensorFlow's "same" padding: half the length, rounded up."""
+    """Maximum pooling with stride 2 and TensorFlow's "same" padding.
+
+    The output has half the length of the input, rounded up.
+    """
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -39,13 +43,16 @@ class _SamePool(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         pads = []
         for length in reversed(x.shape[2:]):
-            missing = max(0, (-(-length // 2) - 1) * 2 + self.size - length)
-            pads += [missing // 2, missing - missing // 2]
+            padding = max(0, (-(-length // 2) - 1) * 2 + self.size - length)
+            pads += [padding // 2, padding - padding // 2]
         return functional.max_pool2d(functional.pad(x, pads, value=-torch.inf), self.size, 2)
 
 
 class Network(GenreNetwork):
-    """See the module. Windows of other lengths than 3 s are pooled to the 15 columns that 130 frames leave."""
+    """Convolutional network on MFCC, for windows of at least 11 frames.
+
+    A window of 130 frames (3 s) leaves 15 time steps after the blocks. Windows of other lengths are pooled to 15 time steps too.
+    """
 
     min_frames = 11
 

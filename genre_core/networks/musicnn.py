@@ -1,7 +1,8 @@
-"""A head on the frozen audio backbone musicnn: see `genre_core.features.musicnn`.
+"""Linear head on embeddings of the frozen audio backbone musicnn.
 
-Mean and standard deviation over a window of the backbone's embeddings, one a second, and a linear layer: transfer learning
-after J. Pons, "sklearn-audio-transfer-learning", 2019. Its windows hold at least one patch of 3 s; longer ones are better.
+`genre_core.features.musicnn` computes the embeddings, about one per second. A linear layer classifies their mean and standard
+deviation over the window (transfer learning after J. Pons, "sklearn-audio-transfer-learning", 2019). A window has at least one
+patch of 3 s; longer windows give better results.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from genre_core.features.musicnn import PENULTIMATE, POOLS, TAGS
 from genre_core.networks import GenreNetwork
 
 FEATURE = "musicnn"
-NORMALISE = "dataset"  # a track's mean is what tells its genre here
+NORMALISE = "dataset"  # the mean of a track tells its genre, so it must not be subtracted
 _COLUMNS = {"tags": TAGS, "penultimate": PENULTIMATE, "pools": POOLS}
 
 
@@ -29,7 +30,7 @@ class Hyperparameters(Section):
 
 
 class Network(GenreNetwork):
-    """See the module."""
+    """Linear head on mean and deviation of musicnn's embeddings."""
 
     def __init__(self, hyperparameters: Hyperparameters, n_bins: int, n_genres: int) -> None:
         super().__init__()
@@ -39,4 +40,4 @@ class Network(GenreNetwork):
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         x = windows[..., self.columns]  # (B, patches, width)
-        return self.head(torch.cat([x.mean(1), x.std(1, correction=0)], 1))  # the deviation of one patch is 0
+        return self.head(torch.cat([x.mean(1), x.std(1, correction=0)], 1))  # correction=0: the deviation of one patch is 0

@@ -1,8 +1,9 @@
-"""Short-chunk residual network.
+"""Short-chunk residual network on log-mel.
 
-M. Won, A. Ferraro, D. Bogdanov and X. Serra, "Evaluation of CNN-based automatic music tagging models", SMC 2020: residual
-blocks of two 3x3 convolutions, the first with stride 2, on windows of a few seconds; maximum over what is left. Their seven
-blocks of 128 to 512 channels are five of `width` to four times `width` here, for data sets of a thousand tracks.
+M. Won, A. Ferraro, D. Bogdanov and X. Serra, "Evaluation of CNN-based automatic music tagging models", SMC 2020. The windows have a
+few seconds. A residual block has two 3x3 convolutions, the first with stride 2. The original has seven blocks of 128 to 512
+channels and a maximum over the remaining values. For data sets of a thousand tracks, params.yaml has five blocks of `width` to
+four times `width` channels; mean over frequency, then mean and maximum over time, follow here.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class _Block(nn.Module):
 
 
 class Network(GenreNetwork):
-    """See the module; any window length."""
+    """Short-chunk residual network, for windows of any length."""
 
     def __init__(self, hyperparameters: Hyperparameters, n_bins: int, n_genres: int) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""A network trained on ImageNet, fine-tuned on log-mel spectrograms as images.
+"""Network pretrained on ImageNet, fine-tuned on log-mel as images.
 
-K. Palanisamy, D. Singhania and A. Yao, "Rethinking CNN models for audio classification", 2020. The networks are those of
-`genre_core.networks._imagenet`; the window is their image, repeated for the three colours.
+K. Palanisamy, D. Singhania and A. Yao, "Rethinking CNN models for audio classification", 2020. `genre_core.networks._imagenet` builds
+the network. The window is its image, repeated for the three colour channels.
 """
 
 from __future__ import annotations
@@ -23,13 +23,17 @@ class Hyperparameters(Section):
     """Section ``model.transfer``."""
 
     network: Literal["vgg16", "mobilenet_v2", "efficientnet_lite0"]
-    weights: str  # a local file; empty: the installed package or the official address; "none": random
+    # Path of a local file; if empty, the installed package or the official address; "none" means random weights.
+    weights: str
     tune: Literal["frozen", "gradual", "full"]
     dropout: float = Field(ge=0, lt=1)
 
 
 class Network(GenreNetwork):
-    """See the module; windows of at least 32 frames, which the networks halve five times."""
+    """Pretrained network with a new head, for at least 32 frames.
+
+    The pretrained networks halve the number of frames five times.
+    """
 
     min_frames = 32
 
@@ -38,14 +42,17 @@ class Network(GenreNetwork):
         self.chosen = hyperparameters
         self.features, channels = _imagenet.features(hyperparameters.network)
         self.head = nn.Sequential(nn.Dropout(hyperparameters.dropout), nn.Linear(channels, n_genres))
-        self._frozen = 0  # parts of `features` that are not trained
+        self._frozen = 0  # number of parts of `features`, from the first, that are not trained
 
     def load_pretrained(self, downloads: Path) -> None:
         if self.chosen.weights != "none":
             _imagenet.load(self.features, self.chosen.network, self.chosen.weights, downloads)
 
     def thaw(self, done: float) -> None:
-        """``gradual``: the head alone for a third of the epochs, then the later half of the network too, then all of it."""
+        """Freeze parts of the pretrained network as `tune` demands.
+
+        ``gradual`` trains only the head in the first third of the epochs, then also the later half of the network, then all of it.
+        """
         parts = len(_imagenet.parts(self.features))
         frozen = {"full": 0, "frozen": parts, "gradual": parts if done < 1 / 3 else parts // 2 if done < 2 / 3 else 0}
         self._frozen = frozen[self.chosen.tune]
@@ -55,7 +62,7 @@ class Network(GenreNetwork):
 
     def train(self, mode: bool = True) -> Network:
         super().train(mode)
-        for part in _imagenet.parts(self.features)[: self._frozen]:  # batch norm keeps ImageNet's statistics there
+        for part in _imagenet.parts(self.features)[: self._frozen]:  # the batch norm of frozen parts keeps ImageNet's statistics
             part.eval()
         return self
 

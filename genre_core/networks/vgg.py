@@ -1,9 +1,9 @@
-"""Five blocks of two convolutions on log-mel, after VGG.
+"""Small VGG: five blocks of two convolutions on log-mel.
 
-K. Simonyan and A. Zisserman, "Very deep convolutional networks for large-scale image recognition", ICLR 2015, cut down:
-five times convolution, ReLU, convolution, ReLU, batch norm, maximum pooling; adaptive average pooling; dense layers
-256-512-128-genres with dropout. Meant for windows of 10 s with 50 % overlap and normalisation by window:
-`presets/vgg.txt` is that set-up.
+It is a reduced version of K. Simonyan and A. Zisserman, "Very deep convolutional networks for large-scale image recognition", ICLR
+2015. Each of the five blocks has convolution, ReLU, convolution, ReLU, batch norm and maximum pooling. Adaptive average pooling
+follows, then dense layers 256-512-128-genres with dropout. `presets/vgg.txt` has the intended set-up: windows of 10 s with 50 %
+overlap, normalised by window.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Hyperparameters(Section):
 
 
 class Network(GenreNetwork):
-    """See the module; any window length."""
+    """Small VGG, for windows of any length."""
 
     def __init__(self, hyperparameters: Hyperparameters, n_bins: int, n_genres: int) -> None:
         super().__init__()

@@ -224,7 +224,7 @@ def test_the_real_weights_of_efficientnet_lite0_know_images(params):
 
 def test_missing_and_wrong_weights_say_how_to_get_them(tmp_path, monkeypatch):
     network, _ = _imagenet.features("mobilenet_v2")
-    with pytest.raises(GenreError, match=r"model\.transfer\.weights: '.*none\.pth' is no file"):
+    with pytest.raises(GenreError, match=r"model\.transfer\.weights: '.*none\.pth' is not a file"):
         _imagenet.load(network, "mobilenet_v2", str(tmp_path / "none.pth"), tmp_path)
     (tmp_path / "text.pth").write_text("x" * 100)
     with pytest.raises(GenreError, match="not the weights of mobilenet_v2, or not safe to read"):
