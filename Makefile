@@ -40,13 +40,13 @@ lint: $(READY) ## lint, type-check, and check the direction of imports
 	lint-imports
 
 leak: $(READY) ## train the same network under leaky and honest splits of the demo, several seeds: docs/leak.md (FEATURES=file.npz: on those)
-	python -m benchmarks.leak $(FEATURES)
+	python -m experiments.leak $(FEATURES)
 
 cv: $(READY) ## cross-validate over all folds of the artist protocol, several seeds: docs/cv.json and docs/cv.png (SETTINGS='train.epochs=20 ...')
-	python -m benchmarks.cv $(foreach s,$(SETTINGS),-S $(s))
+	python -m experiments.cv $(foreach s,$(SETTINGS),-S $(s))
 
-search: $(READY) ## queue a sweep of parameters (SPACE=benchmarks/search.txt), run it and print the ranked table
-	python -m benchmarks.search $(SPACE)
+search: $(READY) ## queue a sweep of parameters (SPACE=experiments/search.txt), run it and print the ranked table
+	python -m experiments.search $(SPACE)
 
 card: $(READY) ## write MODEL_CARD.md from the model's metadata and metrics
 	python -m stages.card

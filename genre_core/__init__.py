@@ -1,9 +1,12 @@
-"""Music-genre classification: `Predictor` says the genre of audio, `load_features` gives the feature store to torch."""
+"""Music-genre classification of audio.
+
+`Predictor` predicts the genre of a track. `load_features` loads the feature store as a PyTorch data set.
+"""
 
 from importlib import import_module
 
 __version__ = "0.1.0"
-_FROM = {
+_MODULES = {
     "Predictor": "genre_core.inference.predictor",
     "WindowDataset": "genre_core.features.torch_dataset",
     "load_features": "genre_core.features.torch_dataset",
@@ -11,7 +14,8 @@ _FROM = {
 }
 
 
-def __getattr__(name: str) -> object:  # on first use: a stage must not import, nor depend on, what it does not need
-    if name not in _FROM:
+# Import on first use: a stage must not import, or depend on, a module that it does not need.
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_FROM[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -1,11 +1,12 @@
-"""The project's paths, relative to its folder."""
+"""Paths of the project, relative to its folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 RAW = Path("data/raw")
-PRECOMPUTED = RAW / "features.json"  # there where the data set is features, no audio: how they were made
+# Exists only if the data set contains features instead of audio: the settings that the features were computed with.
+PRECOMPUTED = RAW / "features.json"
 INDEX = Path("data/index")
 ORIGINAL = Path("data/features/original.h5")
 EMBEDDINGS = Path("data/features/embeddings.h5")
@@ -15,6 +16,6 @@ COPIES = Path("data/features/copies.csv")
 MODEL = Path("data/model/model.safetensors")
 EXTERNAL = Path("data/external")
 CHECKPOINTS = Path(".checkpoints")
-DOWNLOADS = Path(".cache")  # outside of what DVC deletes before a run
+DOWNLOADS = Path(".cache")  # outside the stage outputs, which DVC deletes before a run
 METRICS = Path("metrics")
 AUDIT = METRICS / "audit"

@@ -1,4 +1,7 @@
-"""Text for a terminal: what a file, a server or a model says cannot move the cursor, clear the screen or set a title."""
+"""Safe printing of untrusted text to a terminal.
+
+Text from a file, a server or a model cannot move the cursor, clear the screen or set a title.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,10 @@ from genre_core.errors import one_line
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Print `text` as one line, what is not printable in it escaped; above a progress bar if there is one."""
+    """Print `text` as one line, with unprintable characters escaped.
+
+    The line appears above a tqdm progress bar if one is shown. The default `stream` is standard output.
+    """
     stream = stream or sys.stdout
     safe = one_line(text)
     if "tqdm" in sys.modules:
@@ -23,7 +29,15 @@ def say(text: str, stream: TextIO | None = None) -> None:
 
 
 def say_json(value: Any, *, indent: int | None = 2) -> None:
-    """Print `value` as JSON; letters of any script as they are, all else that is not printable as an escape of JSON."""
+    """Print `value` as JSON on standard output.
+
+    Printable characters of every script stay as they are; the others become JSON escapes.
+
+    Raises
+    ------
+    ValueError
+        `value` contains NaN or infinity, which JSON does not allow.
+    """
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
     sys.stdout.write("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text) + "\n")
     sys.stdout.flush()

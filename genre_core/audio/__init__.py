@@ -1,1 +1,1 @@
-"""Samples in, samples out: decode, change, measure, compare."""
+"""Audio samples: decoding, effects, quality measures and fingerprints."""

@@ -1,4 +1,4 @@
-"""Change a waveform: filter, code as mp3, amplify, shift the pitch, stretch the time."""
+"""Effects on a waveform: filter, mp3, gain, pitch shift and time stretch."""
 
 from __future__ import annotations
 
@@ -15,23 +15,66 @@ MP3_RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # Hz, of MPEG-1 an
 
 
 def filtered(y: np.ndarray, sample_rate: int, *, hz: float, kind: str) -> np.ndarray:
-    """High- or low-pass (`kind`) at `hz`, Butterworth of order 6, forwards and backwards; what cannot be filtered stays as it is."""
+    """Filter a waveform with a Butterworth high-pass or low-pass of order 6.
+
+    The filter runs forwards and backwards, so the phase does not change.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n,), dtype=float32]
+    sample_rate : int
+        Sample rate in Hz.
+    hz : float > 0
+        Cut-off frequency in Hz. From half the sample rate on, `y` is returned unchanged.
+    kind : {"highpass", "lowpass"}
+
+    Returns
+    -------
+    np.ndarray [shape=(n,), dtype=float32]
+    """
     if hz >= sample_rate / 2:
         return y
     return np.asarray(signal.sosfiltfilt(signal.butter(6, hz, kind, fs=sample_rate, output="sos"), y), np.float32)
 
 
 def mp3(y: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Encode as mp3 at a constant 64 kb/s and decode, by libsndfile (LAME)."""
+    """Encode a waveform as mp3 at a constant 64 kb/s, and decode it.
+
+    libsndfile (LAME) does both. A `sample_rate` that is not in `MP3_RATES` is resampled to 44,100 Hz and back.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n,), dtype=float32]
+    sample_rate : int
+        Sample rate in Hz.
+
+    Returns
+    -------
+    np.ndarray [shape=(about n,), dtype=float32]
+    """
     if sample_rate not in MP3_RATES:
         return resample(mp3(resample(y, sample_rate, 44_100), 44_100), 44_100, sample_rate)
     return soundfile.read(as_mp3(y, sample_rate), dtype="float32")[0]
 
 
 def as_mp3(y: np.ndarray, sample_rate: int) -> io.BytesIO:
-    """Encode as mp3 at a constant 64 kb/s; `sample_rate` is one of `MP3_RATES`."""
-    slowest, fastest = (32, 320) if sample_rate >= 32000 else (8, 160)  # kb/s of the format, on which libsndfile's scale from 0 to 1 lies
-    level = (fastest - MP3_KBPS) / (fastest - slowest)
+    """Encode a waveform as mp3 at a constant 64 kb/s.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n,) or (n, channels), dtype=float32]
+        Samples; values beyond full scale, +-1.0, are clipped.
+    sample_rate : int
+        Sample rate in Hz, one of `MP3_RATES`.
+
+    Returns
+    -------
+    io.BytesIO
+        Content of the mp3 file.
+    """
+    # libsndfile's compression level maps the format's bit rates to 0 (highest) to 1 (lowest).
+    lowest_kbps, highest_kbps = (32, 320) if sample_rate >= 32000 else (8, 160)
+    level = (highest_kbps - MP3_KBPS) / (highest_kbps - lowest_kbps)
     file = io.BytesIO()
     soundfile.write(
         file, np.clip(y, -1, 1), sample_rate, format="MP3", subtype="MPEG_LAYER_III", bitrate_mode="CONSTANT", compression_level=level
@@ -41,32 +84,36 @@ def as_mp3(y: np.ndarray, sample_rate: int) -> io.BytesIO:
 
 
 def gained(y: np.ndarray, sample_rate: int, *, db: float) -> np.ndarray:
-    """Amplify by `db` decibels."""
+    """Amplify `y` [shape=(n,), dtype=float32] by `db` decibels."""
     return y * np.float32(10 ** (db / 20))
 
 
 def unchanged(y: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Return the signal unchanged."""
+    """Return `y` [shape=(n,)] unchanged."""
     return y
 
 
 def transform(y: np.ndarray, sample_rate: int, *, pitch_semitones: float = 0.0, tempo_rate: float = 1.0) -> np.ndarray:
-    """Shift the pitch or stretch the time of a waveform (librosa's phase vocoder).
+    """Shift the pitch or stretch the time of a waveform.
+
+    librosa's phase vocoder computes both (D. P. W. Ellis, "A phase vocoder in Matlab", 2002). If both are given, the pitch is
+    shifted first.
 
     Parameters
     ----------
     y : np.ndarray [shape=(n,), dtype=float32]
     sample_rate : int
-        Hz.
+        Sample rate in Hz.
     pitch_semitones : float
+        Pitch shift in semitones; 0 does not change the pitch.
     tempo_rate : float > 0
-        Above 1 is faster.
+        Tempo factor; above 1 is faster.
 
     Returns
     -------
     np.ndarray [shape=(n,) for pitch, about (n / tempo_rate,) for tempo, dtype=float32]
     """
-    from librosa import effects  # type: ignore[attr-defined]  # slow to import, and used by this alone
+    from librosa import effects  # type: ignore[attr-defined]  # slow to import, and only used here
 
     if pitch_semitones:
         y = effects.pitch_shift(y, sr=sample_rate, n_steps=pitch_semitones)

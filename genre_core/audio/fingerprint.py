@@ -1,7 +1,8 @@
-"""Which recordings are the same: acoustic fingerprints, and the search for pairs among them.
+"""Acoustic fingerprints, and the search for recordings of the same music.
 
-J. Haitsma and T. Kalker, "A highly robust audio fingerprinting system", ISMIR 2002: 32 bits a frame, each the sign of a difference
-of a band's level to the next band's, and to the frame before. Levels are logarithms here, so a static equaliser changes no bit.
+The method is J. Haitsma and T. Kalker, "A highly robust audio fingerprinting system", ISMIR 2002. Each frame has a code of 32 bits.
+A bit tells whether the level difference between two neighbouring bands has grown since the frame before. Levels are logarithmic
+here, so a static equaliser does not change the bits.
 """
 
 from __future__ import annotations
@@ -18,25 +19,25 @@ from genre_core.audio.io import resample
 SAMPLE_RATE = 5512  # Hz: the bands end at 2 kHz
 HOP_SAMPLES = 64
 HOP_SECONDS = HOP_SAMPLES / SAMPLE_RATE
-_N_FFT = 2048  # 0.37 s: long windows, so that two grids that are half a hop apart see nearly the same
+_N_FFT = 2048  # 0.37 s: long, so that two grids half a hop apart give nearly the same codes
 _BANDS_HZ = np.geomspace(300, 2000, 34)
-_QUIET_DB = 50.0  # frames that far below the loudest are not looked up: their bits are noise
-_LARGEST_BUCKET = 24  # frames of one code; a code that is commoner tells nothing
-_NEEDED_HITS = 2  # equal codes on one diagonal, before two tracks are compared bit by bit
-_TRIED_DIAGONALS = 4
-_EVERY = 2  # codes looked up of one side: neighbours are nearly equal
+_QUIET_DB = 50.0  # frames that far below the loudest frame are not looked up, because their bits are noise
+_LARGEST_BUCKET = 24  # frames that share a code; a more frequent code is not informative
+_NEEDED_HITS = 2  # equal codes at one shift, before two tracks are compared bit by bit
+_TRIED_SHIFTS = 4  # shifts that are compared bit by bit for each pair
+_CODE_STEP = 2  # only every second code of one track is looked up, because neighbours are nearly equal
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """The fingerprint of one recording.
+    """Fingerprint of one recording.
 
     Attributes
     ----------
     codes : np.ndarray [shape=(frames,), dtype=uint32]
-        One each `HOP_SECONDS`.
+        Code of each frame; the hop is `HOP_SECONDS`.
     loud : np.ndarray [shape=(frames,), dtype=bool]
-        Where the codes mean something.
+        Whether the frame is loud enough for a meaningful code.
     """
 
     codes: np.ndarray
@@ -45,15 +46,16 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two recordings, numbered as they were given, with the same music.
+    """Pair of recordings with the same music.
 
     Attributes
     ----------
     a, b : int
+        Indices of the two recordings.
     score : float
-        Share of equal bits where they overlap: 0.5 for strangers, 1 for copies.
+        Share of equal bits in the overlap: about 0.5 for different music, 1 for identical audio.
     offset_seconds : float
-        What is at 0 in `b` is at `offset_seconds` in `a`.
+        Position in `a` that matches the start of `b`, in seconds.
     """
 
     a: int
@@ -63,7 +65,20 @@ class Pair:
 
 
 def fingerprint(y: np.ndarray, sample_rate: int) -> Fingerprint:
-    """Fingerprint of mono samples [shape=(n,), dtype=float32] at `sample_rate` Hz; no frame for less than 0.37 s."""
+    """Compute the fingerprint of a recording.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n,), dtype=float32]
+        Mono samples.
+    sample_rate : int
+        Sample rate in Hz.
+
+    Returns
+    -------
+    Fingerprint
+        Codes of all frames; empty if the recording is shorter than 0.38 s.
+    """
     samples = torch.from_numpy(np.ascontiguousarray(resample(y, sample_rate, SAMPLE_RATE)))
     if len(samples) < _N_FFT + HOP_SAMPLES:
         return Fingerprint(np.zeros(0, np.uint32), np.zeros(0, bool))
@@ -71,8 +86,8 @@ def fingerprint(y: np.ndarray, sample_rate: int) -> Fingerprint:
     window = torch.hann_window(_N_FFT)
     edges = np.round(_BANDS_HZ * _N_FFT / SAMPLE_RATE).astype(int)
     parts = []
-    for some in frames.split(512):  # bounded memory, whatever the length
-        power = torch.fft.rfft(some * window).abs().square()
+    for block in frames.split(512):  # limits the memory for a recording of any length
+        power = torch.fft.rfft(block * window).abs().square()
         parts.append(torch.stack([power[:, low:high].sum(1) for low, high in pairwise(edges)]))
     bands = torch.cat(parts, 1)  # (33, frames)
     level = 10 * torch.log10(bands + 1e-10)
@@ -84,38 +99,44 @@ def fingerprint(y: np.ndarray, sample_rate: int) -> Fingerprint:
 
 
 def find_pairs(prints: Sequence[Fingerprint], *, similarity: float = 0.85, overlap_seconds: float = 4.0) -> list[Pair]:
-    """Find the recordings that hold the same music, shifted or not.
+    """Find the pairs of recordings with the same music, shifted in time or not.
 
-    Codes that two recordings share vote for a shift; at the shifts with most votes all bits of the overlap are compared.
+    Codes that two recordings share vote for a shift. At the shifts with the most votes, all bits of the overlap are compared.
 
     Parameters
     ----------
     prints : sequence of Fingerprint
+        Fingerprint of each recording.
     similarity : float in (0.5, 1]
-        Least share of equal bits: above what loops of one artist share (0.84 on the demo), below a 64 kb/s mp3 of an excerpt (0.86).
+        Smallest share of equal bits. The default is above the share of loops of one artist (0.84 on the demo) and below the share
+        of an excerpt and its 64 kb/s mp3 (0.86).
     overlap_seconds : float
-        A shorter overlap is no evidence; of a shorter recording, 0.8 of its length.
+        Smallest overlap in seconds, but at most 0.8 of the shorter recording.
 
     Returns
     -------
     list of Pair
-        ``a < b``, best first.
+        Pairs with ``a < b``, highest score first.
     """
     best: dict[tuple[int, int], Pair] = {}
     for a, b, shift in _candidates(prints):
-        found = _compare(prints[a], prints[b], shift, overlap_seconds)
-        if found is not None and found[0] >= similarity and ((a, b) not in best or found[0] > best[a, b].score):
-            best[a, b] = Pair(a, b, round(found[0], 4), round(found[1] * HOP_SECONDS, 2))
+        match = _compare(prints[a], prints[b], shift, overlap_seconds)
+        if match is not None and match[0] >= similarity and ((a, b) not in best or match[0] > best[a, b].score):
+            best[a, b] = Pair(a, b, round(match[0], 4), round(match[1] * HOP_SECONDS, 2))
     return sorted(best.values(), key=lambda pair: (-pair.score, pair.a, pair.b))
 
 
 def _candidates(prints: Sequence[Fingerprint]) -> list[tuple[int, int, int]]:
-    """Pairs with the shifts (frames of b behind a) on which codes agree."""
-    where = [np.flatnonzero(p.loud) for p in prints]
-    track = np.repeat(np.arange(len(prints)), [len(w) for w in where])
-    position = np.concatenate([*where, np.zeros(0, int)])
-    code = np.concatenate([*(p.codes[w] for p, w in zip(prints, where, strict=True)), np.zeros(0, np.uint32)])
-    order = np.argsort(code, kind="stable")  # by track within a code
+    """List candidate pairs with the shifts at which their codes agree.
+
+    A shift is the position in `a` minus the position in `b`, in frames.
+    """
+    loud_frames = [np.flatnonzero(p.loud) for p in prints]
+    track = np.repeat(np.arange(len(prints)), [len(positions) for positions in loud_frames])
+    position = np.concatenate([*loud_frames, np.zeros(0, int)])
+    codes = [p.codes[positions] for p, positions in zip(prints, loud_frames, strict=True)]
+    code = np.concatenate([*codes, np.zeros(0, np.uint32)])
+    order = np.argsort(code, kind="stable")  # stable: frames of one code stay in the order of tracks
     code, track, position = code[order], track[order], position[order]
     starts = np.flatnonzero(np.r_[True, code[1:] != code[:-1]]) if len(code) else np.zeros(0, int)
     size = np.diff(np.r_[starts, len(code)])
@@ -124,32 +145,35 @@ def _candidates(prints: Sequence[Fingerprint]) -> list[tuple[int, int, int]]:
     votes = []
     for step in range(1, _LARGEST_BUCKET):
         a, b = slice(None, -step), slice(step, None)
-        hit = (code[a] == code[b]) & (track[a] != track[b]) & (position[a] % _EVERY == 0)
-        # The key packs (a, b, shift / 2): shifts of neighbouring frames vote together.
-        shift = (position[a][hit] - position[b][hit]) // 2 + (1 << 23)
-        votes.append((track[a][hit].astype(np.int64) * len(prints) + track[b][hit]) << 24 | shift)
+        equal = (code[a] == code[b]) & (track[a] != track[b]) & (position[a] % _CODE_STEP == 0)
+        # The key packs (a, b, shift / 2), so that the shifts of neighbouring frames vote together.
+        shift = (position[a][equal] - position[b][equal]) // 2 + (1 << 23)
+        votes.append((track[a][equal].astype(np.int64) * len(prints) + track[b][equal]) << 24 | shift)
     keys, counts = np.unique(np.concatenate([*votes, np.zeros(0, np.int64)]), return_counts=True)
     strong = counts >= _NEEDED_HITS
     keys, counts = keys[strong], counts[strong]
     order = np.lexsort((-counts, keys >> 24))  # the strongest shifts of each pair first
     pair = keys[order] >> 24
     rank = np.arange(len(pair)) - np.searchsorted(pair, pair)
-    keys = keys[order][rank < _TRIED_DIAGONALS]
+    keys = keys[order][rank < _TRIED_SHIFTS]
     both, shift = keys >> 24, ((keys & ((1 << 24) - 1)) - (1 << 23)) * 2
     return list(zip((both // len(prints)).tolist(), (both % len(prints)).tolist(), shift.tolist(), strict=True)) if len(prints) else []
 
 
 def _compare(a: Fingerprint, b: Fingerprint, shift: int, overlap_seconds: float) -> tuple[float, int] | None:
-    """Largest share of equal bits at a shift near `shift`, and that shift; None where too little overlaps."""
+    """Find the largest share of equal bits at a shift near `shift`.
+
+    Return the share and its shift in frames, or None if the overlap is too short.
+    """
     shortest = min(len(a.codes), len(b.codes))
-    needed = min(overlap_seconds / HOP_SECONDS, 0.8 * shortest)
+    needed_frames = min(overlap_seconds / HOP_SECONDS, 0.8 * shortest)
     best = None
     for near in range(shift - 2, shift + 4):
         first, last = max(0, near), min(len(a.codes), len(b.codes) + near)
-        if last - first < needed:
+        if last - first < needed_frames:
             continue
         loud = a.loud[first:last] & b.loud[first - near : last - near]
-        if loud.sum() < needed / 2:
+        if loud.sum() < needed_frames / 2:
             continue
         different = np.bitwise_count(a.codes[first:last][loud] ^ b.codes[first - near : last - near][loud])
         share = 1 - float(different.mean()) / 32

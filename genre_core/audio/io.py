@@ -1,4 +1,4 @@
-"""Decode anything to mono float32 at one rate, bounded, with clear errors."""
+"""Decoding of audio files to mono float32, limited in size and time."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ AUDIO_SUFFIXES = frozenset(
         *("wv", "ape", "tta", "mpc", "spx", "dsf", "amr", "3gp"),
     )
 )
-SILENCE_DBFS = -60.0  # what never rises above it is silence
-MAX_SECONDS = 3 * 3600.0  # a longer file is no track; a wrong header must not fill the memory
+SILENCE_DBFS = -60.0  # audio that never exceeds this level is silent
+MAX_SECONDS = 3 * 3600.0  # a longer file is not a track; a wrong header must not fill the memory
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 384_000
 MAX_CHANNELS = 32
-_MAX_SAMPLES = 3 * 3600 * 48_000  # of a result, whatever its rate: 2 GB
+_MAX_SAMPLES = 3 * 3600 * 48_000  # limit for a result at any sample rate: 2 GB
 _BLOCK_SAMPLES = 2 << 20
-_OPEN_BYTES = 300_000_000  # what FFmpeg may take to open a file
+_OPEN_BYTES = 300_000_000  # memory that FFmpeg may allocate to open a file
 
 
 @dataclass(frozen=True)
 class Audio:
-    """Decoded audio.
+    """Decoded mono audio.
 
     Attributes
     ----------
     y : np.ndarray [shape=(n,), dtype=float32]
         Mono samples, full scale is +-1.0.
     sample_rate : int
-        Of `y`, in Hz.
+        Sample rate of `y` in Hz.
     source_sample_rate : int
-        Of the file, in Hz.
+        Sample rate of the file in Hz.
     channels : int
-        Of the file.
+        Number of channels of the file.
     """
 
     y: np.ndarray
@@ -62,22 +62,29 @@ class Audio:
 
     @property
     def seconds(self) -> float:
+        """Length in seconds."""
         return len(self.y) / self.sample_rate
 
     @functools.cached_property
     def peak_dbfs(self) -> float:
-        """Highest absolute sample, in dB re full scale; -120 for digital silence."""
+        """Highest absolute sample in dB re full scale; -120 for digital silence."""
         return 20 * math.log10(max(peak(self.y), 1e-6))
 
 
 def peak(y: np.ndarray) -> float:
-    """Return the highest absolute sample; not finite if one sample is not. No temporary array."""
+    """Compute the highest absolute sample of `y` [shape=(n,)] without a temporary array.
+
+    The result is not finite if a sample is not finite.
+    """
     low, high = float(y.min()), float(y.max())
     return low + high if math.isnan(low + high) else max(high, -low)
 
 
 def resample(y: np.ndarray, sample_rate: int, wanted: int) -> np.ndarray:
-    """Resample a mono signal (soxr, high quality) to float32 [shape=(about n * wanted / sample_rate,)]."""
+    """Resample mono `y` [shape=(n,)] from `sample_rate` to `wanted`, both in Hz.
+
+    soxr (high quality) returns shape (about n * wanted / sample_rate,), dtype float32.
+    """
     y = np.asarray(y, np.float32)
     return y if sample_rate == wanted else soxr.resample(y, sample_rate, wanted, quality="HQ")
 
@@ -92,31 +99,33 @@ def decode(
     max_seconds: float = MAX_SECONDS,
     deadline_s: float = math.inf,
 ) -> Audio:
-    """Decode a file to mono (mean of the channels) and resample it (soxr, high quality), block by block.
+    """Decode a file block by block, mix it to mono and resample it.
+
+    Mono is the mean of the channels; soxr resamples at high quality.
 
     Parameters
     ----------
     path : str or Path
         Any format that libsndfile or FFmpeg's libraries (PyAV) read; no `ffmpeg` program is needed.
     file : binary file, optional
-        What is read; `path` is then its name in messages alone.
+        Open file to read; `path` then only names it in messages.
     sample_rate : int > 0, optional
-        Rate of the result in Hz; the file's own if None.
+        Sample rate of the result in Hz; None keeps the rate of the file.
     start_seconds, seconds : float >= 0, optional
-        The part to keep; all if `seconds` is None.
+        Start and length of the part to keep; None keeps all to the end.
     max_seconds : float > 0
-        A longer file is refused.
+        Longest accepted file.
     deadline_s : float > 0
-        Decoding that takes longer is given up.
+        Time limit of the decoding, in seconds.
 
     Raises
     ------
     AudioError
-        The file is missing, empty, not decodable, longer than `max_seconds`, holds samples that are no numbers, or takes too long; its
-        rate or its number of channels is absurd; or `seconds` is above `max_seconds`.
+        The file is missing, empty, not decodable or longer than `max_seconds`; it contains samples that are not finite; decoding takes
+        too long; its sample rate or its number of channels is absurd; or `seconds` is above `max_seconds`.
     """
     if seconds is not None and seconds > max_seconds:
-        raise AudioError(f"{path}: {seconds:g} s are asked for, {max_seconds:g} s are the most")
+        raise AudioError(f"{path}: {seconds:g} s are asked for, at most {max_seconds:g} s are read")
     with contextlib.ExitStack() as stack:
         if file is None:
             _check_plain(Path(path))
@@ -126,17 +135,17 @@ def decode(
                 raise AudioError(f"{path}: cannot be opened: {error.strerror}") from None
         elif os.fstat(file.fileno()).st_size == 0:
             raise AudioError(f"{path}: empty file; replace or remove it")
-        until = time.monotonic() + deadline_s
+        deadline = time.monotonic() + deadline_s
         try:
             blocks, rate, channels = _open_soundfile(path, file)
         except (soundfile.SoundFileError, TypeError, ValueError, OSError):  # TypeError: a headerless .raw
             file.seek(0)
-            blocks, rate, channels = _open_av(path, file, until)
-        blocks = _part(
-            blocks, round(start_seconds * rate), None if seconds is None else round(seconds * rate), round(max_seconds * rate), until
+            blocks, rate, channels = _open_av(path, file, deadline)
+        blocks = _cut(
+            blocks, round(start_seconds * rate), None if seconds is None else round(seconds * rate), round(max_seconds * rate), deadline
         )
         try:
-            y = _joined(_resampled(path, blocks, rate, sample_rate or rate))
+            y = _concatenate(_resampled(path, blocks, rate, sample_rate or rate))
         except TimeoutError:
             raise AudioError(f"{path}: decoding took longer than {deadline_s:g} s; convert it to WAV or FLAC") from None
         except OverflowError:
@@ -149,7 +158,7 @@ def decode(
 
 
 def _check_plain(path: Path) -> None:
-    """Refuse what is no plain file (a pipe would block for ever) and what is empty."""
+    """Refuse an empty file and anything but a plain file; a pipe would block forever."""
     try:
         status = path.stat()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
@@ -160,22 +169,25 @@ def _check_plain(path: Path) -> None:
         raise AudioError(f"{path}: empty file; replace or remove it")
 
 
-def _check_form(path: str | Path, rate: int, channels: int) -> None:
-    """Refuse rates and numbers of channels that no recording has: they cost memory and time, and mean a broken or hostile file."""
+def _check_format(path: str | Path, rate: int, channels: int) -> None:
+    """Refuse absurd rates and channel counts: they cost memory and mean a broken or hostile file."""
     if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ:
-        raise AudioError(f"{path}: a sample rate of {rate:,} Hz, {MIN_RATE_HZ:,} to {MAX_RATE_HZ:,} are read; resample it")
+        raise AudioError(f"{path}: a sample rate of {rate:,} Hz; {MIN_RATE_HZ:,} to {MAX_RATE_HZ:,} Hz are read; resample it")
     if not 1 <= channels <= MAX_CHANNELS:
         raise AudioError(f"{path}: {channels} channels, at most {MAX_CHANNELS} are read; mix it down")
 
 
-def _part(blocks: Iterator[np.ndarray], first: int, count: int | None, most: int, until: float) -> Iterator[np.ndarray]:
-    """Yield `count` mono samples from `first` on, no further than needed; OverflowError beyond `most`, TimeoutError after `until`."""
+def _cut(blocks: Iterator[np.ndarray], first: int, count: int | None, max_count: int, deadline: float) -> Iterator[np.ndarray]:
+    """Yield `count` mono samples from `first` on; decode no further than needed.
+
+    Raises OverflowError if `count` is None and more than `max_count` samples follow, TimeoutError after the `deadline`.
+    """
     position = 0
-    last = first + most if count is None else first + min(count, most)
+    last = first + max_count if count is None else first + min(count, max_count)
     for block in blocks:
         yield block[max(0, first - position) : max(0, last - position)]
         position += len(block)
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             raise TimeoutError
         if position > last and count is None:
             raise OverflowError
@@ -184,22 +196,22 @@ def _part(blocks: Iterator[np.ndarray], first: int, count: int | None, most: int
 
 
 def _resampled(path: str | Path, blocks: Iterator[np.ndarray], rate: int, wanted: int) -> Iterator[np.ndarray]:
-    """Yield finite `blocks` at the rate `wanted`; the samples are those of the whole signal resampled at once."""
+    """Yield finite `blocks` at the rate `wanted`, equal to resampling the whole signal at once."""
     stream = soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="HQ") if wanted != rate else None
     total = 0
     for block in blocks:
         if len(block) and not math.isfinite(peak(block)):
-            raise AudioError(f"{path}: holds samples that are no numbers (NaN or infinite); export it anew")
-        made = stream.resample_chunk(np.asarray(block, np.float32)) if stream else block
-        total += len(made)
+            raise AudioError(f"{path}: holds samples that are not numbers (NaN or infinite); export it again")
+        resampled = stream.resample_chunk(np.asarray(block, np.float32)) if stream else block
+        total += len(resampled)
         if total > _MAX_SAMPLES:
             raise AudioError(f"{path}: more than {_MAX_SAMPLES:,} samples at {wanted:,} Hz; cut it, or resample it")
-        yield made
+        yield resampled
     if stream:
         yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
-def _joined(blocks: Iterator[np.ndarray]) -> np.ndarray:
+def _concatenate(blocks: Iterator[np.ndarray]) -> np.ndarray:
     parts = [block for block in blocks if len(block)]
     if len(parts) == 1:
         return parts[0]
@@ -209,12 +221,12 @@ def _joined(blocks: Iterator[np.ndarray]) -> np.ndarray:
 def _open_soundfile(path: str | Path, source: IO[bytes]) -> tuple[Iterator[np.ndarray], int, int]:
     file = soundfile.SoundFile(source.fileno(), closefd=False)
     try:
-        _check_form(path, file.samplerate, file.channels)
+        _check_format(path, file.samplerate, file.channels)
     except AudioError:
         file.close()
         raise
 
-    # numpy converts the commonest samples five times as fast as libsndfile, to the same values.
+    # numpy converts 16-bit samples, the most frequent, five times as fast as libsndfile, to the same values.
     dtype = "int16" if file.subtype == "PCM_16" else "float32"
     frames = max(1, _BLOCK_SAMPLES // file.channels)
 
@@ -228,37 +240,38 @@ def _open_soundfile(path: str | Path, source: IO[bytes]) -> tuple[Iterator[np.nd
     return blocks(), file.samplerate, file.channels
 
 
-class _Bounded:
-    """A file that ends at a deadline, so that no damaged file keeps FFmpeg reading."""
+class _FileWithDeadline:
+    """File that ends at a deadline, so that FFmpeg stops reading a damaged file."""
 
-    def __init__(self, file: IO[bytes], until: float) -> None:
-        self.file, self.until = file, until
+    def __init__(self, file: IO[bytes], deadline: float) -> None:
+        self.file, self.deadline = file, deadline
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, size: int = -1) -> bytes:
-        return self.file.read(size) if time.monotonic() <= self.until else b""
+        return self.file.read(size) if time.monotonic() <= self.deadline else b""
 
 
-def _open_av(path: str | Path, source: IO[bytes], until: float) -> tuple[Iterator[np.ndarray], int, int]:
+def _open_av(path: str | Path, source: IO[bytes], deadline: float) -> tuple[Iterator[np.ndarray], int, int]:
     import av  # slow to import, and most files never need it
 
-    # A file object and no nested protocols: a file's name or a playlist's content must not make FFmpeg open anything else.
+    # A file object, without nested protocols: a file's name or a playlist's content must not make FFmpeg open another source.
     try:
-        with limited_memory(_OPEN_BYTES):  # a table of samples that a few bytes claim is allocated whole
-            container = av.open(_Bounded(source, until), mode="r", options={"protocol_whitelist": "none"}, metadata_errors="replace")
+        with limited_memory(_OPEN_BYTES):  # a few bytes can claim a huge table of samples, which is allocated
+            bounded = _FileWithDeadline(source, deadline)
+            container = av.open(bounded, mode="r", options={"protocol_whitelist": "none"}, metadata_errors="replace")
         stream = container.streams.audio[0]
         rate, channels = int(stream.rate), int(stream.channels)
     except (av.FFmpegError, IndexError, ValueError, TypeError, AttributeError, MemoryError) as error:  # AttributeError: no codec
         reason = "no audio stream" if isinstance(error, IndexError) else (getattr(error, "strerror", None) or str(error))
         raise AudioError(f"{path}: not audio that can be decoded ({reason}); replace or remove it") from None
-    _check_form(path, rate, channels)
+    _check_format(path, rate, channels)
 
     def blocks() -> Iterator[np.ndarray]:
-        resampler = av.AudioResampler(format="fltp", rate=rate)  # converts the format alone: FFmpeg's own mix to mono is 3 dB louder
+        resampler = av.AudioResampler(format="fltp", rate=rate)  # not the channels: FFmpeg's mono mix is 3 dB louder
         try:
             with container:
                 for frame in container.decode(stream):
-                    _check_form(path, frame.sample_rate, frame.layout.nb_channels)
+                    _check_format(path, frame.sample_rate, frame.layout.nb_channels)
                     for part in resampler.resample(frame):
                         yield part.to_ndarray().mean(axis=0)  # (channels, n) -> (n,)
         except (av.FFmpegError, ValueError) as error:
@@ -268,12 +281,14 @@ def _open_av(path: str | Path, source: IO[bytes], until: float) -> tuple[Iterato
 
 
 def write(path: str | Path, y: np.ndarray, sample_rate: int) -> None:
-    """Write `y` [shape=(n,) or (n, channels), full scale +-1.0] as 16 bits, in the format of the suffix (``.wav``, ``.flac``).
+    """Write 16-bit audio in the format of the suffix, ``.wav`` or ``.flac``.
+
+    `y` has shape (n,) or (n, channels) and full scale +-1.0; `sample_rate` is in Hz.
 
     Raises
     ------
     OSError
-        Such as a full disk, which libsndfile itself calls a "System error".
+        The file cannot be written, for example on a full disk. libsndfile itself would only report a "System error".
     """
     encoded = io.BytesIO()
     soundfile.write(encoded, y, sample_rate, format=Path(path).suffix[1:].upper(), subtype="PCM_16")

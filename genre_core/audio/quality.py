@@ -1,4 +1,4 @@
-"""Measure a recording: level, bandwidth, clipping, content below 20 Hz, truncation."""
+"""Quality of a recording: level, bandwidth, clipping, subsonic content and truncation."""
 
 from __future__ import annotations
 
@@ -11,26 +11,30 @@ import torch
 
 from genre_core.audio.io import SILENCE_DBFS
 
-NARROW_HZ = 7000.0  # content that ends below: telephone, AM, a low sampling rate made higher
-_FLOOR_DB = -110.0  # of a spectral line, dB re full scale: below is the noise of 16 bits
+NARROW_HZ = 7000.0  # a lower bandwidth means telephone, AM radio or a low sample rate that was raised
+_FLOOR_DB = -110.0  # level of a spectral line, dB re full scale; lower lines are 16-bit noise
 _N_FFT = 2048
-_CLIPPED_RUN = 3  # successive samples at the peak: one may well be there by chance
+_CLIPPED_RUN = 3  # successive samples at the peak; a single one can be there by chance
 _CLIPPED_SHARE = 1e-4
-_MOST_SAMPLES = 30 * 60 * 48_000  # beyond half an hour, channels are not looked at one by one
-_SUBSONIC_DB = -20.0  # power below 20 Hz, re all power
-_STREAMED = 0xFFFFFF00  # bytes: what a header says that was written before the length was known
+_MOST_SAMPLES = 30 * 60 * 48_000  # above half an hour, the channels are not read one by one
+_SUBSONIC_DB = -20.0  # power below 20 Hz, re total power
+_STREAMED = 0xFFFFFF00  # size in bytes in a header that was written before the length was known
 
 
 def _promised_seconds(path: Path) -> float | None:
-    """Length by the header: libsndfile says "should be" in its log where the file is shorter than that, and else counts frames."""
+    """Read the length of a file in seconds, as its header states it.
+
+    If the file is shorter than its header states, libsndfile writes "should be" in its log. For FLAC and MP3 without such a line,
+    the number of frames is the header's. Return None if the length is unknown.
+    """
     try:
         with soundfile.SoundFile(path) as file:
             for line in file.extra_info.splitlines():
                 name, _, rest = line.partition(":")
                 if name.strip().lower() in ("data", "data size") and "should be" in rest:
-                    said, real = rest.split("(", 1)[0].strip(), rest.split("should be", 1)[1].strip(" )")
+                    stated, actual = rest.split("(", 1)[0].strip(), rest.split("should be", 1)[1].strip(" )")
                     frame_bytes = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}.get(file.subtype, 1) * file.channels
-                    promised = max(int(said), int(real))
+                    promised = max(int(stated), int(actual))
                     return None if promised >= _STREAMED else promised / frame_bytes / file.samplerate
             return file.frames / file.samplerate if file.format in ("FLAC", "MP3") else None
     except (soundfile.SoundFileError, OSError, ValueError, TypeError):
@@ -38,7 +42,10 @@ def _promised_seconds(path: Path) -> float | None:
 
 
 def _channels(path: Path, mono: np.ndarray, channels: int) -> list[np.ndarray]:
-    """Read the channels of a file one by one: one may be clipped and their mean not. Fall back to the mean."""
+    """Read the channels of a file one by one, or return their mean.
+
+    One channel can be clipped although the mean is not. The mean is the fallback for a long or unreadable file.
+    """
     if channels == 1 or len(mono) > _MOST_SAMPLES:
         return [mono]
     try:
@@ -48,34 +55,50 @@ def _channels(path: Path, mono: np.ndarray, channels: int) -> list[np.ndarray]:
 
 
 def _clipped_share(y: np.ndarray) -> float:
-    """Return the share of samples at a peak, in runs of three or more equal to 16 bits."""
+    """Compute the share of samples in clipped runs.
+
+    A clipped run has at least three successive samples at the peak, which are equal at 16 bits.
+    """
     total = 0
-    for side in (y, -y):
-        top = float(side.max())
-        at = np.flatnonzero(side >= top * 0.9995) if top > 0 else np.zeros(0, int)
-        runs = np.split(at, np.flatnonzero((np.diff(at) != 1) | (np.abs(np.diff(side[at])) > 1 / 32768)) + 1)
+    for signed in (y, -y):
+        top = float(signed.max())
+        positions = np.flatnonzero(signed >= top * 0.9995) if top > 0 else np.zeros(0, int)
+        breaks = np.flatnonzero((np.diff(positions) != 1) | (np.abs(np.diff(signed[positions])) > 1 / 32768)) + 1
+        runs = np.split(positions, breaks)
         total += sum(len(run) for run in runs if len(run) >= _CLIPPED_RUN)
     return total / len(y)
 
 
 def level_and_bandwidth(y: np.ndarray, sample_rate: int) -> tuple[float, float, float]:
-    """Level (root mean square, dBFS), the frequency (Hz) where the spectrum ends, and the share of frames below -60 dBFS.
+    """Measure the level, the bandwidth and the share of silent frames.
 
-    The spectrum ends with the last line above -110 dBFS and above 90 dB under its highest.
+    The bandwidth is the frequency of the last spectral line that is above -110 dBFS and less than 90 dB below the highest line.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n,), dtype=float32]
+        Mono samples, full scale is +-1.0.
+    sample_rate : int
+        Sample rate in Hz.
+
+    Returns
+    -------
+    level_dbfs, bandwidth_hz, silent_share : float
+        Root mean square in dBFS; bandwidth in Hz; share of frames (2048 samples) below -60 dBFS.
     """
     x = torch.from_numpy(np.pad(y, (0, max(0, _N_FFT - len(y)))))
     window = torch.hann_window(_N_FFT)
     power = torch.stft(x, _N_FFT, _N_FFT, window=window, center=False, return_complex=True).abs().square() / window.sum().square() * 4
-    of_frames = x[: len(x) // _N_FFT * _N_FFT].reshape(-1, _N_FFT).square().mean(1)
-    lines = 10 * torch.log10(power.mean(1) + 1e-14).numpy()
-    above = np.flatnonzero(lines > max(_FLOOR_DB, float(lines.max()) - 90))
-    level = 10 * math.log10(max(float(np.mean(np.square(y, dtype=np.float64))), 1e-12))
-    silent = float((of_frames < 10 ** (SILENCE_DBFS / 10)).float().mean())
-    return level, float(above[-1]) * sample_rate / _N_FFT if len(above) else 0.0, silent
+    frame_power = x[: len(x) // _N_FFT * _N_FFT].reshape(-1, _N_FFT).square().mean(1)
+    lines_db = 10 * torch.log10(power.mean(1) + 1e-14).numpy()
+    audible = np.flatnonzero(lines_db > max(_FLOOR_DB, float(lines_db.max()) - 90))
+    level_dbfs = 10 * math.log10(max(float(np.mean(np.square(y, dtype=np.float64))), 1e-12))
+    silent_share = float((frame_power < 10 ** (SILENCE_DBFS / 10)).float().mean())
+    return level_dbfs, float(audible[-1]) * sample_rate / _N_FFT if len(audible) else 0.0, silent_share
 
 
 def _below(y: np.ndarray, sample_rate: int, hz: float) -> float:
-    """Return the share of power below `hz`, offset included, in the first minute."""
+    """Compute the share of power below `hz`, including DC, in the first minute."""
     from scipy import fft
 
     y = y[: 60 * sample_rate]

@@ -1,7 +1,7 @@
-"""``params.yaml`` as frozen, validated objects.
+"""Parameters of ``params.yaml`` as frozen, validated objects.
 
-Every value is coerced to its declared type (``dvc exp run -S train.lr=1e-5`` writes ``1e-05``,
-which YAML reads as a string) and every problem is reported with its key, its value and what is allowed.
+Every value is converted to its declared type, because ``dvc exp run -S train.lr=1e-5`` writes ``1e-05``, which YAML reads
+as a string. An error message lists the problems, each with its key, its value and the allowed values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ _MAX_BYTES = 1_000_000
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without aliases, which a few lines can make stand for gigabytes."""
+    """YAML loader that refuses aliases.
+
+    With aliases, a few lines can expand to gigabytes.
+    """
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -31,9 +34,12 @@ class _Loader(yaml.SafeLoader):
 
 
 def _decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
-    """Read a whole number as written: 0x10 and 1:30 are texts to people, and megabytes of digits are no number."""
+    """Read a whole number in decimal digits.
+
+    YAML also reads 0x10 and 1:30 as numbers, but people read them as text. A text of more than 400 digits is refused too.
+    """
     if not re.fullmatch(r"[-+]?[0-9_]{1,400}", node.value):
-        raise yaml.YAMLError(f"{node.value[:40]!r} is no whole number in digits")
+        raise yaml.YAMLError(f"{node.value[:40]!r} is not a whole number in decimal digits")
     return int(node.value.replace("_", ""))
 
 
@@ -46,11 +52,11 @@ def load(path: str | Path = "params.yaml") -> Params:
     Raises
     ------
     GenreError
-        The file is missing, is no YAML, or holds a value that is not allowed.
+        The file is missing, is larger than 1 MB, is not YAML, or contains a value that is not allowed.
     """
     plain_file(path, max_bytes=_MAX_BYTES, missing="no such file; run from the project's folder")
     try:
         values = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: other bytes than UTF-8, a number of 5,000 digits
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or a number of 5,000 digits
         raise GenreError(f"{path}: not readable as YAML: {error or type(error).__name__}") from None
     return parse(Params, values, str(path))

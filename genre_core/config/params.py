@@ -1,4 +1,4 @@
-"""Every parameter of params.yaml, with what is allowed."""
+"""Schema of params.yaml: every parameter and its allowed values."""
 
 from __future__ import annotations
 
@@ -12,34 +12,37 @@ from genre_core.config.section import Section
 
 
 class Range(Section):
-    """A closed interval; params.yaml holds no lists because ``dvc exp run -S`` garbles comments after them."""
+    """Closed interval from `min` to `max`.
+
+    params.yaml does not contain lists, because ``dvc exp run -S`` garbles the comments after them.
+    """
 
     min: float
     max: float
 
     @model_validator(mode="after")
-    def _ordered(self) -> Range:
+    def _check_order(self) -> Range:
         if self.min > self.max:
             raise ValueError(f"min {self.min:g} is above max {self.max:g}")
         return self
 
 
 class TempoRange(Range):
-    """A range of tempo factors."""
+    """Range of tempo factors; above 1 is faster."""
 
     min: float = Field(ge=0.5, le=2.0)
     max: float = Field(ge=0.5, le=2.0)
 
 
 class PitchRange(Range):
-    """A range of pitch shifts in semitones."""
+    """Range of pitch shifts in semitones."""
 
     min: float = Field(ge=-12, le=12)
     max: float = Field(ge=-12, le=12)
 
 
 class Demo(Section):
-    """The synthesised data set."""
+    """Size and seed of the synthesised demo data set."""
 
     seed: int = Field(ge=0)
     artists_per_genre: int = Field(ge=3, le=100)
@@ -48,13 +51,13 @@ class Demo(Section):
 
 
 class Folder(Section):
-    """Your own music: ``<path>/<genre>/<file>``."""
+    """Folder of your own music, as ``<path>/<genre>/<file>``."""
 
     path: str = Field(min_length=1)
 
 
 class Gtzan(Section):
-    """GTZAN, from a local copy or a mirror."""
+    """GTZAN data set, from a local copy or a mirror."""
 
     path: str
     partial: bool
@@ -68,7 +71,7 @@ def _check_band(fmin_hz: float, fmax_hz: float, sample_rate: int) -> None:
 
 
 class MadeFeatures(Section):
-    """Features made elsewhere: see `genre_core.datasets.precomputed`."""
+    """Features computed elsewhere; see `genre_core.datasets.precomputed`."""
 
     path: str = Field(min_length=1)
     sample_rate: int = Field(ge=8000, le=48000)
@@ -80,13 +83,13 @@ class MadeFeatures(Section):
     offset_db: float
 
     @model_validator(mode="after")
-    def _possible(self) -> MadeFeatures:
+    def _check_values(self) -> MadeFeatures:
         _check_band(self.fmin_hz, self.fmax_hz, self.sample_rate)
         return self
 
 
 class Dataset(Section):
-    """The data set."""
+    """Choice of the data set, and the settings of each."""
 
     name: Literal["demo", "gtzan", "folder", "features"]
     demo: Demo
@@ -96,7 +99,7 @@ class Dataset(Section):
 
 
 class Segment(Section):
-    """The split of tracks, and the windows cut from them."""
+    """Split of the tracks, and the grid of segments."""
 
     protocol: Literal["official", "artist", "track", "segment"]
     folds: int = Field(ge=3, le=100)
@@ -108,21 +111,21 @@ class Segment(Section):
     copies: Literal["keep", "group", "exclude"]
 
     @model_validator(mode="after")
-    def _fold_exists(self) -> Segment:
+    def _check_fold(self) -> Segment:
         if self.fold >= self.folds:
             raise ValueError(f"fold {self.fold} does not exist: with folds {self.folds} it is 0 to {self.folds - 1}")
         return self
 
 
 class Audit(Section):
-    """Thresholds for duplicates: see `genre_core.audio.fingerprint.find_pairs`."""
+    """Thresholds for duplicates; see `genre_core.audio.fingerprint.find_pairs`."""
 
     similarity: float = Field(gt=0.5, le=1)
     overlap_seconds: float = Field(ge=1, le=60)
 
 
 class Features(Section):
-    """Log-mel spectrograms and MFCC."""
+    """Settings of the log-mel spectrograms and the MFCCs."""
 
     sample_rate: int = Field(ge=8000, le=48000)
     n_fft: int = Field(ge=256, le=16384, multiple_of=2)
@@ -135,27 +138,30 @@ class Features(Section):
     range_db: float = Field(ge=0, le=200)
 
     @model_validator(mode="after")
-    def _possible(self) -> Features:
+    def _check_values(self) -> Features:
         _check_band(self.fmin_hz, self.fmax_hz, self.sample_rate)
         if self.n_mfcc > self.n_mels:
-            raise ValueError(f"n_mfcc {self.n_mfcc} is above n_mels {self.n_mels}: a DCT of n_mels values has no more")
+            raise ValueError(f"n_mfcc {self.n_mfcc} is above n_mels {self.n_mels}: a DCT of n_mels values has n_mels coefficients")
         return self
 
     @model_validator(mode="after")
-    def _no_gaps(self) -> Features:
+    def _check_hop(self) -> Features:
         if self.hop_length > self.n_fft:
             raise ValueError(f"hop_length {self.hop_length} is above n_fft {self.n_fft}: samples would be skipped")
         return self
 
 
 class Explore(Section):
-    """The picture of the data set."""
+    """Method for the map of the data set."""
 
     map: Literal["pca", "umap"]
 
 
 class Copies(Section):
-    """Waveform copies of the training tracks, made once by the ``augment`` stage."""
+    """Augmented versions of each training track.
+
+    The ``augment`` stage makes them once, as waveforms.
+    """
 
     pitch: int = Field(ge=0, le=20)
     tempo: int = Field(ge=0, le=20)
@@ -164,7 +170,7 @@ class Copies(Section):
 
 
 class Batches(Section):
-    """Augmentation that is drawn anew for each batch."""
+    """Random augmentation, drawn again for each batch."""
 
     crops: bool
     mixup_alpha: float = Field(ge=0, le=10)
@@ -175,14 +181,14 @@ class Batches(Section):
 
 
 class Augment(Section):
-    """Augmentation, of the training tracks alone."""
+    """Augmentation of the training tracks only."""
 
     copies: Copies
     batches: Batches
 
 
 class Train(Section):
-    """The training loop."""
+    """Settings of the training loop."""
 
     epochs: int = Field(ge=1, le=10000)
     windows_per_epoch: int = Field(ge=0)
@@ -200,38 +206,38 @@ class Train(Section):
 
 
 class Model(BaseModel):
-    """The chosen network, and one section of hyper-parameters for each network."""
+    """Chosen network, and one section of hyper-parameters for each network."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     type: str
 
     @model_validator(mode="after")
-    def _known(self) -> Model:
+    def _check_type(self) -> Model:
         known = architectures()
         if self.type not in known:
             raise ValueError(f"type {self.type!r} is unknown: allowed are {', '.join(known)}")
         for name, value in (self.model_extra or {}).items():
             if name not in known or not isinstance(value, dict):
-                raise ValueError(f"section {name!r} belongs to no network: allowed are {', '.join(known)}")
+                raise ValueError(f"section {name!r} does not belong to a network: allowed are {', '.join(known)}")
         if self.type not in (self.model_extra or {}):
             raise ValueError(f"section model.{self.type} is missing")
         return self
 
     def chosen(self) -> dict[str, Any]:
-        """Return the section of the chosen network, as it stands in params.yaml."""
+        """Return the section of the chosen network, as written in params.yaml."""
         return (self.model_extra or {})[self.type]
 
 
 class Evaluate(Section):
-    """Scores and their intervals."""
+    """Settings of the scores and their intervals."""
 
     bootstrap_samples: int = Field(ge=100, le=1_000_000)
     calibration_bins: int = Field(ge=2, le=100)
 
 
 class External(Section):
-    """Audio from outside the data set."""
+    """Settings for audio from outside the data set."""
 
     list: str = Field(min_length=1)
     online: bool
@@ -243,7 +249,7 @@ class External(Section):
 
 
 class Params(Section):
-    """The whole of params.yaml."""
+    """All parameters of params.yaml."""
 
     seed: int = Field(ge=0, lt=2**31)
     workers: int = Field(ge=0, le=1024)
@@ -259,7 +265,7 @@ class Params(Section):
     external: External
 
     @model_validator(mode="after")
-    def _windows_fit(self) -> Params:
+    def _check_segment(self) -> Params:
         if self.segment.seconds * self.features.sample_rate / self.features.hop_length < 2:
             raise ValueError(
                 f"segment.seconds {self.segment.seconds:g} is shorter than 3 frames of features.hop_length {self.features.hop_length} "
@@ -277,5 +283,8 @@ _MAX_BYTES = 1_000_000
 
 
 def architectures() -> tuple[str, ...]:
-    """List the networks that ``model.type`` can name: one file of ``genre_core/networks`` each."""
+    """List the names that ``model.type`` can have.
+
+    Each module in ``genre_core/networks`` is one network, unless its name starts with an underscore.
+    """
     return tuple(sorted(m.name for m in pkgutil.iter_modules([str(Path(__file__).parents[1] / "networks")]) if not m.name.startswith("_")))

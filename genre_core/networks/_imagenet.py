@@ -116,7 +116,7 @@ def load(network: nn.Sequential, name: str, path: str, downloads: Path) -> None:
         own = network.state_dict()
         prefix = "features." if name != "efficientnet_lite0" else ""
         network.load_state_dict({key: state[prefix + key] for key in own})
-    except Exception as error:  # torch.load raises many types, also for contents other than tensors
+    except Exception as error:  # reading it raises many types, also for contents other than tensors
         raise GenreError(f"{file}: not the weights of {name}, or not safe to read ({type(error).__name__}); {remedy}") from None
 
 

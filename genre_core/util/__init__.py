@@ -1,1 +1,1 @@
-"""Files, processes, downloads, archives and git: nothing about music."""
+"""Helpers for files, processes, downloads, archives and git."""

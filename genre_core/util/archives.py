@@ -1,4 +1,4 @@
-"""Unpack chosen files of a tar or zip archive, trusting nothing that the archive says."""
+"""Safe unpacking of chosen files from untrusted tar and zip archives."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from genre_core.util.files import atomic, plain_file
 
 _BLOCK_BYTES = 1 << 20
 MAX_MEMBERS = 50_000
-BOUNDED_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others unpack a block without a bound
+BOUNDED_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile reads other methods without a size limit per block
 _MAX_CONTENTS_BYTES = 32_000_000
-_MAX_GLOBAL = 100
-_MAX_HEADER_BYTES = 65_536  # of a name, or of other facts about a member
-_MAX_XZ_BYTES = 256_000_000
-_BROKEN = (
+_MAX_GLOBAL_HEADERS = 100
+_MAX_HEADER_BYTES = 65_536  # limit for the header of a long name or of other metadata
+_MAX_XZ_MEMORY_BYTES = 256_000_000
+_READ_ERRORS = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
     *(EOFError, OSError, NotImplementedError, RuntimeError, ValueError),
 )
 
 
 class ArchiveError(GenreError):
-    """An archive that is broken or not to be trusted."""
+    """Error about an archive that is broken or cannot be trusted."""
 
 
 def unpack(
@@ -40,30 +40,35 @@ def unpack(
     max_file_bytes: int = 100_000_000,
     max_total_bytes: int = 8_000_000_000,
 ) -> dict[str, str]:
-    """Copy the members that `place` names to `out`.
+    """Unpack the members that `place` selects into the folder `out`.
 
-    Nothing is written where a member's own name says: `place` gives the target. An archive with a name that is absolute or
-    climbs, a link or device that `place` names, or two members for one target, is refused.
+    The path of each file comes from `place`, never from the archive. An archive is refused if the name of a member is absolute
+    or contains "..", if `place` selects a link or a device, or if two members have the same target.
 
     Parameters
     ----------
     archive : str or Path
         ``.tar``, ``.tar.gz`` (or another compression) or ``.zip``.
     place : callable
-        From a member's name to a path below `out`, or None to leave it.
+        Function from the name of a member to a path below `out`, or to None to skip the member.
     out : str or Path
+        Folder for the files.
     max_file_bytes, max_total_bytes : int > 0
-        Of what comes out, measured while it does.
+        Largest size of one file and of all files, in bytes, counted during unpacking.
 
     Returns
     -------
     dict
-        Target to member's name.
+        Name of the member for each target.
 
     Raises
     ------
     ArchiveError
         The archive is broken, hostile or too large.
+    GenreError
+        The archive is missing or not a plain file.
+    OSError
+        `out` cannot be written.
     """
     archive, out = Path(archive), Path(out)
     done: dict[str, str] = {}
@@ -75,12 +80,12 @@ def unpack(
                 raise ArchiveError(f"{archive}: more than {MAX_MEMBERS:,} members")
             path = PurePosixPath(name.replace("\\", "/"))
             if path.is_absolute() or ".." in path.parts or (path.parts[:1] and path.parts[0].endswith(":")) or "\0" in name:
-                raise ArchiveError(f"{archive}: member {name!r} would leave its folder; this archive is not to be trusted")
+                raise ArchiveError(f"{archive}: member {name!r} would leave its folder; do not trust this archive")
             target = None if kind == "folder" else place(path)
             if target is None:
                 continue
             if kind != "file":
-                raise ArchiveError(f"{archive}: member {name!r} is no plain file (a link or device); this archive is not to be trusted")
+                raise ArchiveError(f"{archive}: member {name!r} is not a plain file (a link or device); do not trust this archive")
             if (other := seen.setdefault(target.casefold(), name)) != name or target in done:
                 raise ArchiveError(f"{archive}: members {other!r} and {name!r} are both {target}; keep one")
             with open_member() as source, atomic(out / target) as part, part.open("wb") as file:
@@ -95,64 +100,70 @@ def unpack(
                         )
                     file.write(block)
             done[target] = name
-    except _BROKEN as error:
+    except _READ_ERRORS as error:
         if isinstance(error, OSError) and error.filename is not None:
-            raise  # our own disk, not the archive
-        raise ArchiveError(f"{archive}: broken or not readable as tar or zip ({' '.join(str(error).split())}); fetch it anew") from None
+            raise  # an error of the output disk, not of the archive
+        raise ArchiveError(f"{archive}: broken or not readable as tar or zip ({' '.join(str(error).split())}); download it again") from None
     return done
 
 
 def _members(archive: Path, max_total_bytes: int) -> Iterator[tuple[str, str, Callable[[], IO[bytes]]]]:
-    """Yield name, kind (file, folder or other) and an opener of each member."""
+    """Yield the name, the kind (file, folder or other) and an opener of each member."""
     plain_file(archive, max_bytes=2**40)
     if zipfile.is_zipfile(archive):
         check_zip(archive)
         with zipfile.ZipFile(archive) as opened:
             for member in opened.infolist():
-                mode = member.external_attr >> 28  # of a Unix mode: 8 a file, 0 not said, 10 a link
+                mode = member.external_attr >> 28  # file type in the Unix mode: 8 file, 10 link, 0 unknown
                 kind = "folder" if member.is_dir() else "file" if mode in (0, 8) else "other"
                 if member.compress_type not in BOUNDED_PACKINGS:
                     raise ArchiveError(f"{archive}: member {member.filename!r} is packed in an unusual way; pack it with plain zip")
                 yield member.filename, kind, lambda member=member: opened.open(member)  # type: ignore[misc]
         return
     with archive.open("rb") as file, _decompressed(file) as inner:
-        stream = cast(IO[bytes], _Counted(inner, archive, max_total_bytes + MAX_MEMBERS * 2048))
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Limited) as tar:
+        stream = cast(IO[bytes], _LimitedStream(inner, archive, max_total_bytes + MAX_MEMBERS * 2048))
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_LimitedTarInfo) as tar:
             while (entry := tar.next()) is not None:
-                tar.members.clear()  # type: ignore[attr-defined]  # it keeps all headers else
+                tar.members.clear()  # type: ignore[attr-defined]  # else tarfile keeps every header
                 kind = "folder" if entry.isdir() else "file" if entry.isreg() else "other"
                 yield entry.name, kind, lambda entry=entry: tar.extractfile(entry)  # type: ignore[misc]
-        while stream.read(_BLOCK_BYTES):  # to the checksum at the end, which tarfile never reads
+        while stream.read(_BLOCK_BYTES):  # as far as the checksum at the end, which tarfile never reads
             pass
 
 
-class _Counted:
-    """A stream with a limit of bytes: skipped members, and what stands after the end, count too."""
+class _LimitedStream:
+    """Stream with a limit on the number of bytes that are read.
 
-    def __init__(self, stream: IO[bytes], archive: Path, most: int) -> None:
-        self.stream, self.archive, self.left, self.most = stream, archive, most, most
+    Skipped members and data after the end of the archive count too.
+    """
+
+    def __init__(self, stream: IO[bytes], archive: Path, max_bytes: int) -> None:
+        self.stream, self.archive, self.bytes_left, self.max_bytes = stream, archive, max_bytes, max_bytes
 
     def read(self, size: int = -1) -> bytes:
         block = self.stream.read(min(size, _BLOCK_BYTES) if size >= 0 else _BLOCK_BYTES)
-        self.left -= len(block)
-        if self.left < 0:
-            raise ArchiveError(f"{self.archive}: unpacks to more than {self.most:,} bytes, what is not used included; not to be trusted")
+        self.bytes_left -= len(block)
+        if self.bytes_left < 0:
+            raise ArchiveError(
+                f"{self.archive}: unpacks to more than {self.max_bytes:,} bytes, including members that are not used; "
+                "do not trust this archive"
+            )
         return block
 
 
 def _decompressed(file: IO[bytes]) -> IO[bytes]:
-    """Open a compressed tar's content as a stream."""
+    """Open the content of a tar, compressed or not, as a stream."""
     start = file.read(6)
     file.seek(0)
     if start.startswith(b"\x1f\x8b"):
         return cast(IO[bytes], gzip.GzipFile(fileobj=file))
     if start.startswith(b"BZh"):
         return bz2.BZ2File(file)
-    return cast(IO[bytes], _Xz(file)) if start == b"\xfd7zXZ\x00" else file
+    return cast(IO[bytes], _XzStream(file)) if start == b"\xfd7zXZ\x00" else file
 
 
-class _Xz:
-    """Decompress xz within a bound on memory, which `lzma.LZMAFile` does not have."""
+class _XzStream:
+    """Xz decompressor with a memory limit, which `lzma.LZMAFile` does not have."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
@@ -160,7 +171,7 @@ class _Xz:
 
     @staticmethod
     def _new() -> lzma.LZMADecompressor:
-        return lzma.LZMADecompressor(memlimit=_MAX_XZ_BYTES)
+        return lzma.LZMADecompressor(memlimit=_MAX_XZ_MEMORY_BYTES)
 
     def read(self, size: int) -> bytes:
         while True:
@@ -173,11 +184,11 @@ class _Xz:
             elif self.decompressor.needs_input:
                 data = self.file.read(_BLOCK_BYTES)
                 if not data:
-                    raise EOFError("it ends too early")
+                    raise EOFError("the file ends too early")
             if out := self.decompressor.decompress(data, size):
                 return out
 
-    def __enter__(self) -> _Xz:
+    def __enter__(self) -> _XzStream:
         return self
 
     def __exit__(self, *rest: object) -> None:
@@ -185,14 +196,17 @@ class _Xz:
 
 
 def check_zip(path: Path) -> None:
-    """Refuse a ZIP file whose table of contents alone would fill the memory, before `zipfile` reads it.
+    """Refuse a ZIP file whose table of contents would fill the memory.
+
+    Call this before `zipfile` opens the file, because `zipfile` reads the whole table.
 
     Raises
     ------
     ArchiveError
+        The file has more than `MAX_MEMBERS` members, or a table of contents of more than 32 MB.
     """
     with path.open("rb") as file:
-        record = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # what `zipfile` itself will follow
+        record = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # the record that `zipfile` itself uses
     if record is None:
         return
     entries, length = record[zipfile._ECD_ENTRIES_TOTAL], record[zipfile._ECD_SIZE]  # type: ignore[attr-defined]
@@ -200,8 +214,8 @@ def check_zip(path: Path) -> None:
         raise ArchiveError(f"{path}: more than {MAX_MEMBERS:,} members, or a table of contents of {length:,} bytes")
 
 
-class _Limited(tarfile.TarInfo):
-    """A tar header that refuses long names and sparse files before they are read."""
+class _LimitedTarInfo(tarfile.TarInfo):
+    """Tar header that refuses long names and sparse files before reading them."""
 
     def _proc_gnulong(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
         self._refuse_long()
@@ -209,12 +223,12 @@ class _Limited(tarfile.TarInfo):
 
     def _proc_pax(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
         self._refuse_long()
-        if self.type == tarfile.XGLTYPE and len(tar.pax_headers) > _MAX_GLOBAL:
-            raise tarfile.TarError(f"more than {_MAX_GLOBAL} global headers")
+        if self.type == tarfile.XGLTYPE and len(tar.pax_headers) > _MAX_GLOBAL_HEADERS:
+            raise tarfile.TarError(f"more than {_MAX_GLOBAL_HEADERS} global headers")
         return super()._proc_pax(tar)  # type: ignore[misc]
 
     def _refuse_sparse(self, *rest: object) -> NoReturn:
-        raise tarfile.TarError("a sparse file, of which a few bytes stand for gigabytes")
+        raise tarfile.TarError("a sparse file, in which a few bytes can stand for gigabytes")
 
     _proc_sparse = _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _refuse_sparse
 

@@ -1,4 +1,7 @@
-"""Download one file so that it is whole and the right one, or absent: resumed, retried, bounded, verified."""
+"""Download of one file: resumed, retried, limited in size and verified.
+
+The file is complete and correct, or absent.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +23,19 @@ from genre_core.util.files import atomic, digest
 from genre_core.util.network import PrivateAddressError, hang_up_after, public_addresses_only
 
 _BLOCK_BYTES = 1 << 16
-_PROGRESS_BYTES = 1000
-_PATIENCE_STATUS = {408, 425, 429, 500, 502, 503, 504}  # worth another try
+_PROGRESS_BYTES = 1000  # new bytes that make an attempt count as progress
+_RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}  # HTTP status codes that are worth another try
 
 
 class FetchError(GenreError):
-    """A file that can not be had from an address; the message holds the reason, not the address."""
+    """Error about a file that cannot be downloaded.
+
+    The message contains the reason, not the address.
+    """
 
 
-class _PassingError(Exception):
-    """A reason to try again: the connection broke, the server is busy, less came than was promised."""
+class _TemporaryError(Exception):
+    """Temporary failure: broken connection, busy server or incomplete answer."""
 
     def __init__(self, reason: str, wait_s: float = 0.0) -> None:
         super().__init__(reason)
@@ -52,185 +58,199 @@ def fetch(
 ) -> Path:
     """Download `url` to `target`.
 
-    A file that is there and right is kept. Otherwise the bytes go to ``<target>.part``, which a later call resumes
-    by Range when the server says that it still is the same file (ETag or Last-Modified), and which takes its name when
-    size and digest, where known, are right.
+    A `target` that exists and has the right size and digest is kept. Otherwise the bytes go to ``<target>.part``. A later call
+    resumes this part with a Range request if the server still has the same file (ETag or Last-Modified). The part is renamed to
+    `target` if its size and digest are right; a size or digest of None is not checked.
 
     Parameters
     ----------
     url : str
-        http or https; redirects to anything else are refused.
+        Address with http or https; redirects to other schemes are refused.
     target : str or Path
+        Path of the file.
     max_bytes : int > 0
-        A longer answer is refused, whatever its headers say.
+        Largest accepted size, in bytes, also if the headers state a smaller one.
     size : int, optional
+        Expected size of the file, in bytes.
     sha256 : str, optional
+        Expected SHA-256 of the file, in hexadecimal.
     tries : int > 0
-        Attempts in a row that bring fewer than 1,000 new bytes; one that brings more starts the count anew.
+        Number of attempts in a row without progress. An attempt with more than 1,000 new bytes restarts the count.
     backoff_s : float >= 0
-        Wait before the second attempt; doubled each time, or what the server asks for, at most a minute.
+        Wait before the second attempt, in seconds. It doubles each time, is at least what the server asks for, and at most 60 s.
     timeout_s : float > 0
-        Longest silence of the server.
+        Longest silence of the server, in seconds.
     deadline_s : float > 0
-        For all attempts together.
+        Time limit for all attempts together, in seconds.
     private_addresses : bool
-        Allow addresses of this machine and the local network, also behind redirects.
+        Allow addresses of this machine and of the local network, also behind redirects.
     sleep : callable
-        For tests.
+        Function that waits a number of seconds; tests replace it.
+
+    Returns
+    -------
+    Path
+        `target` as a Path.
 
     Raises
     ------
     FetchError
-        With the reason. What can be resumed is kept.
+        The file cannot be downloaded. A part that can be resumed is kept.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
-        with contextlib.suppress(FetchError):  # a file that changed since is removed, and fetched anew
+        with contextlib.suppress(FetchError):  # a file that does not match is removed and downloaded again
             _verify(target, size, sha256)
             return target
     part = target.with_name(target.name + ".part")
-    failures, most = 0, 0
+    failures, most_bytes = 0, 0
     deadline = time.monotonic() + deadline_s
     while True:
         try:
             with public_addresses_only(not private_addresses), hang_up_after(max(0.1, deadline - time.monotonic())):
                 _attempt(url, part, max_bytes=max_bytes, timeout_s=timeout_s, deadline=deadline)
             break
-        except _PassingError as error:
-            have = part.stat().st_size if part.exists() else 0
-            failures = 1 if have > most + _PROGRESS_BYTES else failures + 1  # a part that is begun anew, or drips, is no progress
-            most = max(most, have)
+        except _TemporaryError as error:
+            part_bytes = part.stat().st_size if part.exists() else 0
+            # A part that starts again from the first byte, or that grows by a few bytes, does not count as progress.
+            failures = 1 if part_bytes > most_bytes + _PROGRESS_BYTES else failures + 1
+            most_bytes = max(most_bytes, part_bytes)
             if time.monotonic() > deadline:
-                raise FetchError(f"{error}; not done after {deadline_s:g} s") from None
+                raise FetchError(f"{error}; not finished after {deadline_s:g} s") from None
             if failures >= tries:
                 raise FetchError(f"{error}; given up after {failures} tries without progress") from None
             sleep(min(60.0, max(error.wait_s, backoff_s * 2 ** (failures - 1))))
-        except (requests.RequestException, ValueError) as error:  # ValueError: an address or header that is none
+        except (requests.RequestException, ValueError) as error:  # ValueError: an invalid address or header
             raise FetchError(f"not a usable address or redirect: {error}") from None
     try:
         _verify(part, size, sha256)
     finally:
-        _state(part).unlink(missing_ok=True)
+        _state_path(part).unlink(missing_ok=True)
     part.replace(target)
     return target
 
 
 def _attempt(url: str, part: Path, *, max_bytes: int, timeout_s: float, deadline: float) -> None:
-    """One request, which appends to `part` what is missing, or starts it anew."""
-    have, headers = _resumable(url, part)
+    """Send one request that completes `part` or starts it again."""
+    part_bytes, headers = _resume_request(url, part)
     try:
         with requests.get(url, headers=headers, stream=True, timeout=timeout_s, allow_redirects=True) as answer:
-            if answer.status_code == 416:  # what we hold is not a beginning of what is there
-                _forget(part)
-                raise _PassingError("the server refused to resume (416); starting anew")
-            if answer.status_code in _PATIENCE_STATUS:
-                asked = answer.headers.get("Retry-After", "")
-                raise _PassingError(f"the server answered {answer.status_code}", float(_number(asked) or 0))
+            if answer.status_code == 416:  # `part` is not the beginning of the file on the server
+                _remove_part(part)
+                raise _TemporaryError("the server refused to resume (416); starting again")
+            if answer.status_code in _RETRY_STATUS:
+                retry_after = answer.headers.get("Retry-After", "")
+                raise _TemporaryError(f"the server answered {answer.status_code}", float(_parse_number(retry_after) or 0))
             if answer.status_code not in (200, 206):
                 raise FetchError(f"the server answered {answer.status_code} {answer.reason}")
             if "html" in answer.headers.get("Content-Type", ""):
                 raise FetchError("the server answered with a web page, not with the file")
             tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
             content_range = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""), re.ASCII)
-            if answer.status_code == 206 and (content_range is None or int(content_range[1]) != have):
-                _forget(part)
-                raise _PassingError("the server resumed at another place; starting anew")
+            if answer.status_code == 206 and (content_range is None or int(content_range[1]) != part_bytes):
+                _remove_part(part)
+                raise _TemporaryError("the server resumed at another position; starting again")
             if answer.status_code == 206 and tag and tag != headers.get("If-Range"):
-                _forget(part)
-                raise _PassingError("the server resumed another version of the file; starting anew")
+                _remove_part(part)
+                raise _TemporaryError("the server resumed another version of the file; starting again")
             if answer.status_code == 200:
-                have = 0
-            promised = _number(answer.headers.get("Content-Length", ""))
-            total = have + promised if promised is not None else None
+                part_bytes = 0
+            promised = _parse_number(answer.headers.get("Content-Length", ""))
+            total = part_bytes + promised if promised is not None else None
             if answer.status_code == 206 and content_range and content_range[2] != "*":
                 total = int(content_range[2])
             if total is not None and total > max_bytes:
                 raise FetchError(f"{total:,} bytes were promised, at most {max_bytes:,} are accepted")
-            with atomic(_state(part)) as temporary:
+            with atomic(_state_path(part)) as temporary:
                 temporary.write_text(json.dumps({"url": url, "tag": tag}))
-            got = _append(answer, part, have, total, max_bytes, deadline)
-            if total is not None and got < total:
-                raise _PassingError(f"the connection ended after {got:,} of {total:,} bytes")
+            length = _append(answer, part, part_bytes, total, max_bytes, deadline)
+            if total is not None and length < total:
+                raise _TemporaryError(f"the connection ended after {length:,} of {total:,} bytes")
     except PrivateAddressError as error:
         raise FetchError(str(error)) from None
     except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
         if refused := _cause_of_kind(error, PrivateAddressError):
             raise FetchError(str(refused)) from None
-        raise _PassingError(f"the connection failed ({_cause(error)})") from None
+        raise _TemporaryError(f"the connection failed ({_root_cause(error)})") from None
 
 
-def _append(answer: requests.Response, part: Path, have: int, total: int | None, max_bytes: int, deadline: float) -> int:
-    """Write the body behind the first `have` bytes; the length reached."""
+def _append(answer: requests.Response, part: Path, part_bytes: int, total: int | None, max_bytes: int, deadline: float) -> int:
+    """Write the body after the first `part_bytes` bytes; return the new length."""
     with (
-        _own(part, have) as file,
-        tqdm(total=total, initial=have, desc="download", unit="B", unit_scale=True, disable=None) as bar,
+        _open_part(part, part_bytes) as file,
+        tqdm(total=total, initial=part_bytes, desc="download", unit="B", unit_scale=True, disable=None) as bar,
     ):
-        file.seek(have)
+        file.seek(part_bytes)
         file.truncate()
-        while block := answer.raw.read1(_BLOCK_BYTES):  # not `read`, which loses what came before a connection broke
-            have += len(block)
-            if have > max_bytes:
+        while block := answer.raw.read1(_BLOCK_BYTES):  # `read` would lose the bytes that came before a broken connection
+            part_bytes += len(block)
+            if part_bytes > max_bytes:
                 raise FetchError(f"more than {max_bytes:,} bytes came")
             if time.monotonic() > deadline:
-                raise FetchError("not done in the time that is allowed; what came is kept")
+                raise FetchError("not finished in the allowed time; the bytes that came are kept")
             file.write(block)
             bar.update(len(block))
-    return have
+    return part_bytes
 
 
-def _own(part: Path, have: int) -> IO[bytes]:
-    """Open our own file for writing; a link in its place is not followed."""
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | (0 if have else os.O_TRUNC)
+def _open_part(part: Path, part_bytes: int) -> IO[bytes]:
+    """Open `part` for writing, without following a link in its place."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | (0 if part_bytes else os.O_TRUNC)
     return os.fdopen(os.open(part, flags, 0o666), "r+b")
 
 
-def _resumable(url: str, part: Path) -> tuple[int, dict[str, str]]:
-    """Return how much of `url` is here, and the headers that ask for the rest; needs a tag."""
+def _resume_request(url: str, part: Path) -> tuple[int, dict[str, str]]:
+    """Return the number of bytes in `part` to keep, and the request headers.
+
+    Bytes are kept only if they came from `url` with a tag (ETag or Last-Modified), which the server can compare.
+    """
     plain = {"Accept-Encoding": "identity"}
     if not part.exists():
         return 0, plain
     saved: dict[str, str] = {}
     with contextlib.suppress(OSError, ValueError):
-        saved = json.loads(_state(part).read_text())
-    have = part.stat().st_size
-    if have and saved.get("url") == url and saved.get("tag"):
-        return have, {**plain, "Range": f"bytes={have}-", "If-Range": saved["tag"]}
+        saved = json.loads(_state_path(part).read_text())
+    part_bytes = part.stat().st_size
+    if part_bytes and saved.get("url") == url and saved.get("tag"):
+        return part_bytes, {**plain, "Range": f"bytes={part_bytes}-", "If-Range": saved["tag"]}
     return 0, plain
 
 
-def _number(text: str) -> int | None:
-    """Parse a header's whole number; None for anything else."""
+def _parse_number(text: str) -> int | None:
+    """Parse a header's whole number; return None for any other text."""
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
 
 
-def _forget(part: Path) -> None:
+def _remove_part(part: Path) -> None:
     part.unlink(missing_ok=True)
-    _state(part).unlink(missing_ok=True)
+    _state_path(part).unlink(missing_ok=True)
 
 
-def _state(part: Path) -> Path:
+def _state_path(part: Path) -> Path:
     return part.with_name(part.name + ".json")
 
 
 def _verify(path: Path, size: int | None, sha256: str | None) -> None:
-    """Remove a file that is not the one that is expected, and say so."""
-    found = path.stat().st_size
-    if size is not None and found != size:
+    """Check size and SHA-256; remove a file that does not match."""
+    actual_size = path.stat().st_size
+    if size is not None and actual_size != size:
         path.unlink()
-        raise FetchError(f"{found:,} bytes came, {size:,} were expected")
-    if sha256 is not None and (got := digest(path)) != sha256:
+        raise FetchError(f"{actual_size:,} bytes came, {size:,} were expected")
+    if sha256 is not None and (actual_sha256 := digest(path)) != sha256:
         path.unlink()
-        raise FetchError(f"SHA-256 {got} came, {sha256} was expected")
+        raise FetchError(f"SHA-256 {actual_sha256} came, {sha256} was expected")
 
 
 def _cause_of_kind(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
+    """Find the first error of `kind` among an error and its causes."""
     while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__
     return error
 
 
-def _cause(error: BaseException) -> str:
+def _root_cause(error: BaseException) -> str:
+    """Describe the root cause of an error."""
     while (deeper := error.__cause__ or error.__context__) is not None:
         error = deeper
     return f"{type(error).__name__}: {error}"

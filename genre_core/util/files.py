@@ -1,4 +1,7 @@
-"""Files that are whole or absent: written under a temporary name, then renamed."""
+"""Atomic writing and safe reading of files.
+
+A file is written under a temporary name, then renamed, so it is either complete or absent.
+"""
 
 from __future__ import annotations
 
@@ -20,21 +23,26 @@ import psutil
 
 from genre_core.errors import GenreError
 
-_MAX_COLUMNS = 2_000  # 1,000 genres have a column of probabilities each
-DEEPEST = 64  # folders within folders that are looked into
-MAX_TABLE_BYTES = 500_000_000  # of a CSV or JSON file: a million rows have about 100 MB
-_CLEARED: set[str] = set()  # folders in which this process looked for what killed ones left
-_OURS: set[str] = set()  # temporary files that this process is writing
+_MAX_COLUMNS = 2_000  # enough for 1,000 genres, which have one column of probabilities each
+DEEPEST = 64  # levels of nested folders that `walk` visits
+MAX_TABLE_BYTES = 500_000_000  # limit for a CSV or JSON file; a million rows take about 100 MB
+_CLEARED: set[str] = set()  # folders from which this process has removed the files of killed processes
+_OWN_TEMPORARY_FILES: set[str] = set()  # temporary files that this process is writing
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
 
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it takes `path`'s name on success and is removed on any failure.
+    """Yield a temporary path that replaces `path` on success.
 
-    The temporary file is created anew under a random name, so no link that lies in the folder is followed. Its name holds the
-    process that writes it: what killed processes left in the folder is removed when this one first writes there, what a running one
-    writes is left alone.
+    The temporary file is in the same folder, and it is removed on any failure. It is a new file with a random name, so a link
+    in the folder is never followed. Its name contains the id of the process that writes it: on its first write to a folder, this
+    process removes the temporary files of killed processes there, and keeps those of running processes.
+
+    Yields
+    ------
+    Path
+        Path of the temporary file, which exists and is empty.
 
     Raises
     ------
@@ -44,46 +52,62 @@ def atomic(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = os.path.abspath(path.parent)  # noqa: PTH100 (links are not followed)
-    if folder not in _CLEARED:  # once: a look at each file of a folder, for each file of it, takes the square of their number
+    if folder not in _CLEARED:  # once per folder: a scan at each write would take quadratic time
         _CLEARED.add(folder)
         _remove_leftovers(path.parent)
     temporary = path.with_name(f".{_short(path)}.{_HOST}-{os.getpid()}-{secrets.token_hex(8)}.part{path.suffix}")
-    _OURS.add(temporary.name)
+    _OWN_TEMPORARY_FILES.add(temporary.name)
     try:
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # O_EXCL follows no link
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # O_EXCL does not follow links
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-        _OURS.discard(temporary.name)
+        _OWN_TEMPORARY_FILES.discard(temporary.name)
 
 
 def _short(path: Path) -> str:
-    """Shorten a file's name to its beginning and a digest: systems bound names in bytes."""
+    """Shorten a file's name to its beginning and a digest.
+
+    File systems limit the length of a name in bytes.
+    """
     stem = re.sub(r"[^A-Za-z0-9_-]", "", path.stem)[:40]
     return f"{stem}-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]}"
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove temporary files in `folder` whose process, on this machine, has ended."""
-    named = re.compile(rf"\..*\.{_HOST}-(\d+)-[0-9a-f]{{16}}\.part(\..*)?")
+    """Remove temporary files in `folder` whose process on this machine has ended."""
+    temporary_name = re.compile(rf"\..*\.{_HOST}-(\d+)-[0-9a-f]{{16}}\.part(\..*)?")
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            match = named.fullmatch(entry.name)
-            if match and entry.name not in _OURS and (int(match[1]) == os.getpid() or not psutil.pid_exists(int(match[1]))):
+            match = temporary_name.fullmatch(entry.name)
+            if match and entry.name not in _OWN_TEMPORARY_FILES and (int(match[1]) == os.getpid() or not psutil.pid_exists(int(match[1]))):
                 with contextlib.suppress(OSError):
                     Path(entry.path).unlink()
 
 
 def plain_file(path: str | Path, *, max_bytes: int, missing: str = "no such file") -> Path:
-    """Return `path` as a Path if it is a plain file that is not too large: a pipe would block for ever, a huge file fill the memory.
+    """Check that `path` is a plain file that is not too large.
 
-    `missing` is what the error says of a file that is not there.
+    A pipe would block forever, and a huge file would fill the memory.
+
+    Parameters
+    ----------
+    path : str or Path
+    max_bytes : int
+        Largest size of the file, in bytes.
+    missing : str
+        Text of the error if the file does not exist.
+
+    Returns
+    -------
+    Path
+        `path` as a Path.
 
     Raises
     ------
     GenreError
-        It is missing, a folder, a pipe or a device, or larger than `max_bytes`.
+        The file is missing, a folder, a pipe or a device, or larger than `max_bytes`.
     """
     path = Path(path)
     try:
@@ -100,17 +124,26 @@ def plain_file(path: str | Path, *, max_bytes: int, missing: str = "no such file
 
 
 def walk(folder: str | Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Walk as `os.walk` does, links to folders not followed, at most `DEEPEST` folders deep: what lies deeper is said and left out."""
-    top = len(Path(folder).parts)
-    for at, folders, names in os.walk(folder):
-        yield (here := Path(at)), folders, names
-        if folders and len(here.parts) - top >= DEEPEST:  # os.walk itself calls once more for each, up to Python 3.11
-            warnings.warn(f"{here}: its folders are left out, more than {DEEPEST} lie in one another", stacklevel=2)
+    """Walk a folder like `os.walk`, at most `DEEPEST` levels deep.
+
+    Links to folders are not followed. Folders below the deepest level are left out with a warning.
+    """
+    top_depth = len(Path(folder).parts)
+    for root, folders, names in os.walk(folder):
+        yield (current := Path(root)), folders, names
+        if folders and len(current.parts) - top_depth >= DEEPEST:  # up to Python 3.11, os.walk recurses at each level
+            warnings.warn(f"{current}: its folders are left out, more than {DEEPEST} folders are nested", stacklevel=2)
             folders.clear()
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write `value` as JSON, two spaces deep, with a final newline. NaN is refused: it is not JSON."""
+    """Write `value` as JSON, indented by two spaces, with a final newline.
+
+    Raises
+    ------
+    ValueError
+        `value` contains NaN or infinity, which JSON does not allow.
+    """
     with atomic(path) as part:
         part.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
@@ -121,7 +154,7 @@ def read_json(path: str | Path, *, max_bytes: int = MAX_TABLE_BYTES) -> Any:
     Raises
     ------
     GenreError
-        The file is missing or no JSON.
+        The file is missing, too large or not JSON.
     """
     plain_file(path, max_bytes=max_bytes, missing="no such file; `dvc repro` makes it")
     try:
@@ -130,13 +163,13 @@ def read_json(path: str | Path, *, max_bytes: int = MAX_TABLE_BYTES) -> Any:
         raise GenreError(f"{path}: not readable as JSON: {error}") from None
 
 
-_FORMULA = re.compile(r"'*\s*[=+\-@\t\r\uff0b\uff0d\uff1d\uff20]")  # how a cell begins that a spreadsheet would compute
+_FORMULA = re.compile(r"'*\s*[=+\-@\t\r\uff0b\uff0d\uff1d\uff20]")  # start of a cell that a spreadsheet would compute
 
 
 def write_csv(path: str | Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write `rows` with a header and Unix line ends.
+    """Write `rows` as CSV with a header and Unix line ends.
 
-    A text that a spreadsheet would take for a formula gets a quote in front; `read_csv` takes it away where a file is our own.
+    A text that a spreadsheet would take for a formula gets a quote in front. `read_csv` removes the quote if ``strip=False``.
     """
     with atomic(path) as part, part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         columns = list(columns)
@@ -144,12 +177,12 @@ def write_csv(path: str | Path, columns: Iterable[str], rows: Iterable[Mapping[s
         quoted = csv.DictWriter(file, columns, lineterminator="\n", quoting=csv.QUOTE_ALL)  # Python below 3.13 leaves a bare \r unquoted
         plain.writeheader()
         for row in rows:
-            cells = {key: _harmless(value) for key, value in row.items()}
+            cells = {key: _quote_formula(value) for key, value in row.items()}
             (quoted if any(isinstance(value, str) and "\r" in value for value in cells.values()) else plain).writerow(cells)
 
 
-def _harmless(value: Any) -> Any:
-    """Quote a text that begins like a formula, numbers left out."""
+def _quote_formula(value: Any) -> Any:
+    """Put a quote before a text that begins like a formula and is not a number."""
     if not isinstance(value, str) or not _FORMULA.match(value):
         return value
     with contextlib.suppress(ValueError):
@@ -158,19 +191,34 @@ def _harmless(value: Any) -> Any:
     return f"'{value}"
 
 
-def _unquoted(value: str) -> str:
-    """Undo `_harmless`."""
+def _unquote_formula(value: str) -> str:
+    """Remove the quote that `_quote_formula` adds."""
     return value[1:] if value.startswith("'") and _FORMULA.match(value) else value
 
 
 def read_csv(path: str | Path, columns: Iterable[str] = (), *, comments: bool = False, strip: bool = True) -> list[dict[str, str]]:
-    """Read a CSV file with a header; absent cells are empty; lines that begin with ``#`` are left out with `comments`,
-    and cells are stripped unless the file is our own (a folder may be named " rock"), where quotes that `write_csv` added are taken away.
+    """Read a CSV file with a header; absent cells become empty strings.
+
+    Parameters
+    ----------
+    path : str or Path
+    columns : iterable of str
+        Names of the columns that the file must have.
+    comments : bool
+        Skip lines that begin with ``#``.
+    strip : bool
+        Strip white space around each cell. Use False for a file of `write_csv`: spaces are kept, because a folder may be named
+        " rock", and the quotes that `write_csv` added are removed.
+
+    Returns
+    -------
+    list of dict
+        Text of each cell by column name, one dictionary per row.
 
     Raises
     ------
     GenreError
-        The file is missing, not UTF-8, or lacks one of `columns`.
+        The file is missing, too large or not UTF-8 CSV, lacks one of `columns`, or has more than 2,000 columns.
     """
     plain_file(path, max_bytes=MAX_TABLE_BYTES)
     try:
@@ -184,7 +232,11 @@ def read_csv(path: str | Path, columns: Iterable[str] = (), *, comments: bool = 
                 raise GenreError(f"{path}: no column {', '.join(missing)}; the header is: {', '.join(header) or '(empty file)'}")
             reader.fieldnames = header
             return [
-                {key: (value or "").strip() if strip else _unquoted(value or "") for key, value in row.items() if isinstance(key, str)}
+                {
+                    key: (value or "").strip() if strip else _unquote_formula(value or "")
+                    for key, value in row.items()
+                    if isinstance(key, str)
+                }
                 for row in reader
             ]
     except (UnicodeDecodeError, csv.Error) as error:
@@ -192,10 +244,10 @@ def read_csv(path: str | Path, columns: Iterable[str] = (), *, comments: bool = 
 
 
 def digest(*paths: str | Path) -> str:
-    """SHA-256 of the contents of `paths`, one after another, in hexadecimal."""
-    total = hashlib.sha256()
+    """Compute the hexadecimal SHA-256 of the contents of `paths`, in order."""
+    sha256 = hashlib.sha256()
     for path in paths:
         with Path(path).open("rb") as file:
             while block := file.read(1 << 20):
-                total.update(block)
-    return total.hexdigest()
+                sha256.update(block)
+    return sha256.hexdigest()

@@ -1,4 +1,7 @@
-"""Files as they were in a git revision, or in a `dvc exp` experiment, which is a revision without a branch."""
+"""File contents of a git revision or a DVC experiment.
+
+An experiment of ``dvc exp`` is a revision without a branch.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,12 @@ from genre_core.errors import GenreError
 
 
 def show(name: str, path: str) -> bytes | None:
-    """Return the file `path` of the revision or experiment `name`; None if absent.
+    """Read the file `path` of the revision or experiment `name`.
+
+    Returns
+    -------
+    bytes or None
+        Content of the file; None if the revision or the file does not exist.
 
     Raises
     ------
@@ -17,11 +25,11 @@ def show(name: str, path: str) -> bytes | None:
         Git is not installed.
     """
     if shutil.which("git") is None:
-        raise GenreError(f"{name}: no git to look for a revision or an experiment")
-    listed = subprocess.run(["git", "for-each-ref", "--format=%(refname)", "refs/exps"], capture_output=True, text=True, check=False)
-    experiments = [ref for ref in listed.stdout.split() if ref.rsplit("/", 1)[-1] == name]
+        raise GenreError(f"{name}: git is not installed; it is needed to read a revision or an experiment")
+    refs = subprocess.run(["git", "for-each-ref", "--format=%(refname)", "refs/exps"], capture_output=True, text=True, check=False)
+    experiments = [ref for ref in refs.stdout.split() if ref.rsplit("/", 1)[-1] == name]
     for revision in [name, *experiments]:
-        shown = subprocess.run(["git", "show", f"{revision}:{path}"], capture_output=True, check=False)
-        if shown.returncode == 0:
-            return shown.stdout
+        content = subprocess.run(["git", "show", f"{revision}:{path}"], capture_output=True, check=False)
+        if content.returncode == 0:
+            return content.stdout
     return None

@@ -1,4 +1,4 @@
-"""Bounds on the memory that this process may take, where the system can set one (Linux)."""
+"""Limits on the memory of this process, if the system supports them (Linux)."""
 
 from __future__ import annotations
 
@@ -12,21 +12,30 @@ _lock = threading.Lock()
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error is for want of memory: Python's own, or torch's RuntimeError."""
+    """Tell whether an error means that the memory is full.
+
+    Python raises a MemoryError, torch a RuntimeError.
+    """
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "allocate memory" in str(error))
 
 
 def limit_memory(more_bytes: int) -> None:
-    """Let the process take `more_bytes` beyond what it has, and never more again: what asks for more gets a MemoryError."""
+    """Limit this process to `more_bytes` beyond its present memory, permanently.
+
+    An allocation above the limit raises a MemoryError.
+    """
     with _lock:
-        _lower(more_bytes)
+        _lower_limit(more_bytes)
 
 
 @contextlib.contextmanager
 def limited_memory(more_bytes: int) -> Iterator[None]:
-    """Limit memory for a while, for a library that trusts what a file claims."""
+    """Limit memory to `more_bytes` beyond the present, inside a ``with`` block.
+
+    This protects against a library that allocates as much as a file's header claims.
+    """
     with _lock:
-        before = _lower(more_bytes)
+        before = _lower_limit(more_bytes)
         try:
             yield
         finally:
@@ -35,14 +44,17 @@ def limited_memory(more_bytes: int) -> Iterator[None]:
                     _set_limits(before)
 
 
-def _lower(more_bytes: int) -> tuple[int, int] | None:
-    """Lower the limit on data; return the limits before, or None where they stay: another system, or a lower limit already."""
+def _lower_limit(more_bytes: int) -> tuple[int, int] | None:
+    """Lower the limit on data memory, and return the old soft and hard limits.
+
+    Return None if the limits do not change, because the system has none or the limit is already lower.
+    """
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 
-        taken, before = _taken(), resource.getrlimit(resource.RLIMIT_DATA)
-        if taken is not None and (before[0] == resource.RLIM_INFINITY or taken + more_bytes < before[0]):
-            _set_limits((taken + more_bytes, before[1]))
+        used_bytes, before = _used_bytes(), resource.getrlimit(resource.RLIMIT_DATA)
+        if used_bytes is not None and (before[0] == resource.RLIM_INFINITY or used_bytes + more_bytes < before[0]):
+            _set_limits((used_bytes + more_bytes, before[1]))
             return before
     return None
 
@@ -53,10 +65,13 @@ def _set_limits(soft_and_hard: tuple[int, int]) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, soft_and_hard)
 
 
-def _taken() -> int | None:
-    """Bytes of data that the process has now, as the system counts them for its limit; None on another system."""
+def _used_bytes() -> int | None:
+    """Read the data memory of the process in bytes, as the limit counts it.
+
+    Return None on a system other than Linux.
+    """
     try:
-        found = re.search(r"VmData:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+        match = re.search(r"VmData:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
-    return int(found[1]) * 1024 if found else None
+    return int(match[1]) * 1024 if match else None

@@ -1,4 +1,7 @@
-"""Map a function over tracks: in this process, or in a pool of processes; the same results in the same order."""
+"""Map over tracks, in this process or in a pool of processes.
+
+Both ways give the same results in the same order.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +24,23 @@ Result = TypeVar("Result")
 
 
 def cores() -> int:
-    """CPU cores that this process may use."""
+    """Count the CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def one_thread() -> None:
-    """Compute with one thread: torch's results change with the number of threads, and the pool already uses all cores."""
+    """Limit torch to one thread in this process.
+
+    The results of torch change with the number of threads, and the pool already uses all cores.
+    """
     import torch
 
     torch.set_num_threads(1)
 
 
-def _worker() -> None:
-    for name in ("SIGINT", "SIGHUP"):  # they reach the whole group: the parent answers for all
+def _prepare_worker() -> None:
+    """Prepare a worker process of the pool."""
+    for name in ("SIGINT", "SIGHUP"):  # these reach the whole process group; only the parent handles them
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -41,15 +48,15 @@ def _worker() -> None:
 
 
 def _end_with_parent() -> None:
-    """End this worker when its parent was killed: it would wait for work for ever."""
+    """End this worker if its parent is killed; otherwise it waits forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
         os._exit(1)
 
 
-def _bounded(function: Callable[[Item], Result], item: Item) -> Result:
-    """Call `function`, and let it fail for want of memory in one line."""
+def _call(function: Callable[[Item], Result], item: Item) -> Result:
+    """Call `function`, and report a lack of memory in one line."""
     try:
         return function(item)
     except (MemoryError, RuntimeError) as error:
@@ -63,15 +70,15 @@ def _bounded(function: Callable[[Item], Result], item: Item) -> Result:
 
 
 def _start_server() -> None:
-    """Start the fork server with Ctrl-C blocked, which would break its imports."""
+    """Start the fork server with Ctrl-C blocked, because Ctrl-C breaks its imports."""
     from multiprocessing import forkserver, resource_tracker
 
-    resource_tracker.ensure_running()  # the server starts it, and its start lets Ctrl-C through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    resource_tracker.ensure_running()  # else the server starts it, which unblocks Ctrl-C
+    signals_before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         forkserver.ensure_running()
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals_before)
 
 
 def map_tracks(
@@ -79,46 +86,52 @@ def map_tracks(
 ) -> Iterator[Result]:
     """Yield ``function(item)`` for each item, in order.
 
-    At most ``2 * workers`` results are under way or waiting at any time, so memory is bounded by the tracks in
-    flight. Workers compute with one thread each.
+    At most ``2 * workers`` items are in work or wait for the caller at any time, which limits the memory. Each worker computes
+    with one thread.
 
     Parameters
     ----------
     function : picklable callable
+        Function of one item.
     items : iterable of picklable values
     workers : int >= 0
-        Number of processes; 0 is one a core, 1 is this process.
+        Number of processes: 0 means one process per core, 1 means this process.
     preload : sequence of str
-        Modules imported once for all workers, where the platform can fork.
+        Names of modules to import once for all workers, if the platform can fork.
+
+    Yields
+    ------
+    object
+        Result of `function`.
 
     Raises
     ------
     GenreError
-        The system killed a worker, or one had too little memory.
+        The system killed a worker, or a worker had too little memory.
     """
     workers = workers or cores()
     if workers == 1:
         one_thread()
-        yield from map(partial(_bounded, function), items)
+        yield from map(partial(_call, function), items)
         return
-    # Forking this process would copy locks of running threads (torch, HDF5); a fork server is clean, and fast after its first import.
+    # A fork of this process would copy the locks of running threads (torch, HDF5); a fork server has none, and is fast after one import.
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload(list(preload))
         _start_server()
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_worker) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker) as pool:
         pending: deque[Future[Result]] = deque()
         try:
             for item in items:
-                pending.append(pool.submit(_bounded, function, item))
+                pending.append(pool.submit(_call, function, item))
                 if len(pending) >= 2 * workers:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
         except BrokenProcessPool:
             raise GenreError(
-                f"one of {workers} workers was killed, probably for want of memory; set `workers` lower in params.yaml"
+                f"one of {workers} workers was killed, probably because the memory was full; set `workers` lower in params.yaml"
             ) from None
         finally:
             for future in pending:

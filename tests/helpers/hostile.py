@@ -85,7 +85,7 @@ def truncated(path):
 BAD = {
     "empty.wav": (lambda p: p.touch(), "empty file"),
     "silence.wav": (lambda p: soundfile.write(p, 0 * TONE, 44100), "silent"),
-    "nan.wav": (lambda p: soundfile.write(p, np.where(T < 1, np.nan, TONE), 44100, subtype="FLOAT"), "no numbers"),
+    "nan.wav": (lambda p: soundfile.write(p, np.where(T < 1, np.nan, TONE), 44100, subtype="FLOAT"), "not numbers"),
     "one sample.wav": (lambda p: soundfile.write(p, [0.5], 44100), "too short"),
     "opposite.wav": (lambda p: soundfile.write(p, np.stack([TONE, -TONE], 1), 44100), "silent as mono"),
     "text.wav": (lambda p: p.write_text("this is a text\n" * 1000), "not audio"),

@@ -48,8 +48,8 @@ def limited(*command, cwd, megabytes=3000, seconds=60):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda d, s: [v.fill_(1e38) for k, v in s.items() if "weight" in k].clear(), "answers with what is no number"),
-        (lambda d, s: d["info"].update(not_sure_below=float("nan")), "NaN is no number"),
+        (lambda d, s: [v.fill_(1e38) for k, v in s.items() if "weight" in k].clear(), "gives logits that are not finite"),
+        (lambda d, s: d["info"].update(not_sure_below=float("nan")), "NaN is not a number"),
         (lambda d, s: d["info"].update(not_sure_below=int("9" * 400)), "info.not_sure_below"),
         (lambda d, s: d["info"].update(not_sure_below=[0.5]), "info.not_sure_below"),
         (lambda d, s: d["info"].update(train_tracks="\x1b[2J"), "info.train_tracks"),

@@ -23,14 +23,18 @@ WRITTEN = ("data", "metrics", ".checkpoints")
 def start(project, *command):
     """A command in a process group of its own, as a terminal would have it."""
     log = (project.parent / "log.txt").open("a")
-    return subprocess.Popen(
-        command,
-        cwd=project,
-        env=environment(project),
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a child would inherit that nohup ignores it
+    try:
+        return subprocess.Popen(
+            command,
+            cwd=project,
+            env=environment(project),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def running(process, stage, patience_s=300):
@@ -83,24 +87,24 @@ def fresh(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="finds the stage's process in /proc")
-def test_kill_9_in_every_stage_at_several_moments(project, fresh):
+def test_kill_9_in_every_stage_at_several_moments(project, own):
     killed = []
     for stage in STAGES:
         for moment in ("writing", "start", "later")[: 3 if stage in ("extract", "train") else 1]:
-            process = start(fresh, "dvc", "repro")
+            process = start(own, "dvc", "repro", "-f", "-s", stage)
             if not running(process, stage):
-                break  # the stage was done before the kill came: DVC has its result, and goes on
+                break  # the stage was done before the kill came
             if moment != "start":
-                wait_for_writing(process, fresh)
+                wait_for_writing(process, own)
             if moment == "later":
                 time.sleep(0.05)
             if end(process, signal.SIGKILL) == -signal.SIGKILL:
                 killed.append(stage)
     assert killed.count("train") >= 2
     assert set(STAGES) == set(killed)
-    done = run("dvc", "repro", cwd=fresh)
-    assert (fresh / "dvc.lock").read_text() == (project / "dvc.lock").read_text(), done.stdout
-    assert not [path for folder in ("data", "metrics") for path in (fresh / folder).rglob("*.part*")]
+    done = run("dvc", "repro", cwd=own)
+    assert (own / "dvc.lock").read_text() == (project / "dvc.lock").read_text(), done.stdout
+    assert not [path for folder in ("data", "metrics") for path in (own / folder).rglob("*.part*")]
 
 
 def test_a_killed_training_goes_on_where_it_was(own):
@@ -117,18 +121,19 @@ def test_a_killed_training_goes_on_where_it_was(own):
     assert locked(own) == resumed
 
 
-def test_ctrl_c_says_one_line_and_leaves_nothing_half_written(project, fresh):
+def test_ctrl_c_says_one_line_and_leaves_nothing_half_written(project, own):
+    set_params(own, workers=2)
     for stage in ("download", "extract", "train"):
-        process = start(fresh, "dvc", "repro")
+        process = start(own, "dvc", "repro", "-f", "-s", stage)
         assert running(process, stage)
-        wait_for_writing(process, fresh)
+        wait_for_writing(process, own)
         assert end(process, signal.SIGINT) != 0
-    said = (fresh.parent / "log.txt").read_text()
+    said = (own.parent / "log.txt").read_text()
     assert "Traceback" not in said
     assert said.count("interrupted; nothing half-written is left") == 3
-    assert not [path for folder in ("data", "metrics") for path in (fresh / folder).rglob("*.part*")]
-    run("dvc", "repro", cwd=fresh)
-    assert (fresh / "dvc.lock").read_text() == (project / "dvc.lock").read_text()
+    assert not [path for folder in ("data", "metrics") for path in (own / folder).rglob("*.part*")]
+    run("dvc", "repro", cwd=own)
+    assert (own / "dvc.lock").read_text() == (project / "dvc.lock").read_text()
 
 
 def test_ctrl_c_while_a_stage_imports(fresh):
@@ -157,37 +162,39 @@ def gone(processes, seconds=15):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 @pytest.mark.parametrize("stage", ["download", "train"])
-def test_a_signal_to_a_stage_alone_ends_it_and_its_workers_in_one_line(project, fresh, number, stage):
-    process = start(fresh, "dvc", "repro", stage)
-    process.args_root = fresh
+def test_a_signal_to_a_stage_alone_ends_it_and_its_workers_in_one_line(own, number, stage):
+    set_params(own, workers=2)
+    process = start(own, "dvc", "repro", "-f", "-s", stage)
+    process.args_root = own
     assert running(process, stage)
-    wait_for_writing(process, fresh)
+    wait_for_writing(process, own)
     all_of_it = family(process)
     (main,) = [p for p in all_of_it if f"stages.{stage}" in p.cmdline() and "-m" in p.cmdline()]
     main.send_signal(number)
     assert process.wait(60) != 0
     assert gone(all_of_it)
-    said = (fresh.parent / "log.txt").read_text()
+    said = (own.parent / "log.txt").read_text()
     assert "Traceback" not in said
     assert said.count("interrupted; nothing half-written is left") == 1
-    assert not [path for folder in ("data", "metrics") for path in (fresh / folder).rglob("*.part*")]
+    assert not [path for folder in ("data", "metrics") for path in (own / folder).rglob("*.part*")]
 
 
 @pytest.mark.parametrize("stage", ["download", "train"])
-def test_a_killed_dvc_takes_its_stage_along_and_the_next_run_is_as_unbroken(project, fresh, stage):
+def test_a_killed_dvc_takes_its_stage_along_and_the_next_run_is_as_unbroken(project, own, stage):
     """DVC deletes a stage's outs before it runs it again: the one before must not be writing them then."""
-    process = start(fresh, "dvc", "repro", stage)
-    process.args_root = fresh
+    set_params(own, workers=2)
+    process = start(own, "dvc", "repro", "-f", "-s", stage)
+    process.args_root = own
     assert running(process, stage)
-    wait_for_writing(process, fresh)
+    wait_for_writing(process, own)
     all_of_it = family(process)
     assert len(all_of_it) >= 2
     process.send_signal(signal.SIGKILL)
     process.wait()
-    run("dvc", "repro", stage, cwd=fresh)  # at once, while the first may still be there
+    run("dvc", "repro", stage, cwd=own)  # at once, while the first may still be there
     assert gone(all_of_it)
-    assert "Traceback" not in (fresh.parent / "log.txt").read_text()
-    assert locked(fresh).items() <= locked(project).items()
+    assert "Traceback" not in (own.parent / "log.txt").read_text()
+    assert locked(own) == locked(project)
 
 
 def test_a_dvc_that_is_killed_while_its_stage_imports_takes_it_along(fresh):
@@ -331,8 +338,8 @@ def test_two_runs_at_once(project, fresh):
 def test_a_queue_with_two_workers(own):
     subprocess.run(["git", "add", "-A"], cwd=own, check=True)
     subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "run"], cwd=own, check=True)
-    for name, change in (("fnn", "model.type=fnn"), ("slow", "train.lr=0.0001"), ("plain", "augment.batches.mixup_alpha=0.3")):
-        run("dvc", "exp", "run", "--queue", "-n", name, "-S", change, cwd=own)
+    for name, change in (("fnn", "model.type=fnn"), ("slow", "train.lr=0.0001")):
+        run("dvc", "exp", "run", "--queue", "-n", name, "-S", change, "evaluate", cwd=own)
     run("dvc", "queue", "start", "-j", "2", cwd=own)
     until = time.monotonic() + 400
     while time.monotonic() < until:
@@ -340,12 +347,12 @@ def test_a_queue_with_two_workers(own):
         if not re.search("Queued|Running", status):
             break
         time.sleep(1)
-    assert status.count("Success") == 3, status + "".join(
+    assert status.count("Success") == 2, status + "".join(
         run("dvc", "queue", "logs", n, cwd=own, check=False).stdout for n in ("fnn", "slow")
     )
     run("dvc", "exp", "apply", "fnn", cwd=own)
     queued = metrics(own, "test")
     assert queued["model"]["type"] == "fnn"
     run("git", "checkout", "-q", "-f", "HEAD", cwd=own)
-    run("dvc", "exp", "run", "-S", "model.type=fnn", cwd=own)
+    run("dvc", "exp", "run", "-S", "model.type=fnn", "evaluate", cwd=own)
     assert metrics(own, "test") == queued

@@ -197,7 +197,7 @@ def test_files_that_are_no_model(tmp_path, rng):
     from safetensors.torch import save_file
 
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(GenreError, match="no model of this project"):
+    with pytest.raises(GenreError, match="not a model of this project"):
         model_file.load(tmp_path / "other.safetensors")
     model = new_model(data(rng, tracks=2)[0])
     model_file.save(model, tmp_path / "m.safetensors")

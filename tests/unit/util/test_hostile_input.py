@@ -293,8 +293,8 @@ def test_a_damaged_checkpoint_is_named_as_such(tmp_path, params, rng):
         ("seed: 2026-13-45T99:99:99", "not readable as YAML"),
         ("? [a, b]\n: 1", "params.yaml"),
         ("1: 2\nnull: 3", "params.yaml"),
-        ("seed: 0x" + "f" * 4000, "no whole number in digits"),
-        ("seed: " + "1:" * 100_000 + "1", "no whole number in digits|params.yaml"),
+        ("seed: 0x" + "f" * 4000, "not a whole number in decimal digits"),
+        ("seed: " + "1:" * 100_000 + "1", "not a whole number in decimal digits|params.yaml"),
     ],
 )
 def test_params_that_are_bombs(tmp_path, text, words):

@@ -1,12 +1,12 @@
-"""What makes a network generalise, measured at GTZAN's real size: `docs/experiments.md`, one command a row.
+"""What makes a network generalise, measured at GTZAN's real size: `docs/recipe.md`, one command a row.
 
-    python -m benchmarks.experiments /path/to/logmel_train_valid.npz              # every row that features are enough for
-    python -m benchmarks.experiments /path/to/logmel_train_valid.npz masks-none   # some rows
-    python -m benchmarks.experiments /path/to/recordings                          # the rows that need audio: <genre>/<file>
-    python -m benchmarks.experiments demo                                         # the same on the demo data set
-    python -m benchmarks.experiments --page                                       # write the page from what is there
+    python -m experiments.recipe /path/to/logmel_train_valid.npz              # every row that features are enough for
+    python -m experiments.recipe /path/to/logmel_train_valid.npz masks-none   # some rows
+    python -m experiments.recipe /path/to/recordings                          # the rows that need audio: <genre>/<file>
+    python -m experiments.recipe demo                                         # the same on the demo data set
+    python -m experiments.recipe --page                                       # write the page from what is there
 
-Each row is run with three seeds as `dvc exp` experiments, named <row>-<seed>, and kept in docs/experiments.json, from which
+Each row is run with three seeds as `dvc exp` experiments, named <row>-<seed>, and kept in docs/recipe.json, from which
 the page is written. Run it in a clone: it changes params.yaml.
 """
 
@@ -19,11 +19,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks import SEEDS, SHORT, command, judged
+from experiments import SEEDS, SHORT, command, judged
 from genre_core.evaluation.intervals import interval
 from genre_core.util.files import atomic, read_json, write_json
 
-RESULTS = Path("docs/experiments.json")
+RESULTS = Path("docs/recipe.json")
 # Few tracks to draw learning curves and fit the temperature on: with train.keep=last they choose nothing.
 BASE = ("dataset.name=features", "segment.protocol=official", "segment.folds=20", "train.threads=1")
 # Ten genres with too few artists for other protocols: artists cross, and each seed deals the tracks anew.
@@ -96,7 +96,7 @@ def run(row: str, source: str) -> dict[str, Any]:
 
 
 def page(results: dict[str, dict[str, Any]]) -> str:
-    """docs/experiments.md."""
+    """docs/recipe.md."""
 
     def table(rows: Iterable[str]) -> list[str]:
         lines = ["| row | changed | parameters | mean of three seeds [95 %] | each seed |", "|---|---|---|---|---|"]
@@ -112,7 +112,7 @@ def page(results: dict[str, dict[str, Any]]) -> str:
         [
             "# Experiments at GTZAN's real size",
             "",
-            "Written by `python -m benchmarks.experiments FILE.npz|FOLDER [ROW ...]` from `docs/experiments.json`.",
+            "Written by `python -m experiments.recipe FILE.npz|FOLDER [ROW ...]` from `docs/recipe.json`.",
             "A row is made again by its name.",
             "",
             "Data: log-mel of the 639 fault-filtered train and valid tracks (12.9 columns a second), `dataset.name=features`.",

@@ -1,8 +1,8 @@
 """The leak, shown: the same model under four split protocols, on one data set, with several seeds. `make leak` runs it on the demo.
 
-    python -m benchmarks.leak                                   # the demo data set
-    python -m benchmarks.leak /path/to/logmel_train_valid.npz   # features made elsewhere: GTZAN's real size
-    python -m benchmarks.leak --page                            # write the page from what is there
+    python -m experiments.leak                                   # the demo data set
+    python -m experiments.leak /path/to/logmel_train_valid.npz   # features made elsewhere: GTZAN's real size
+    python -m experiments.leak --page                            # write the page from what is there
 
 Each seed draws another dealing of the folds too, so the interval holds what another split would change. `dvc exp` experiments
 leak-<data>-<normalise>-<protocol>-<seed>; docs/leak.json keeps the results, docs/leak.md and docs/leak-<data>.png are made of it.
@@ -16,7 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks import SEEDS, SHORT, command, figures, judged
+from experiments import SEEDS, SHORT, command, figures, judged
 from genre_core.evaluation import intervals
 from genre_core.util.files import atomic, read_json, write_json
 
@@ -78,7 +78,7 @@ def page(results: dict[str, dict[str, Any]]) -> str:
     lines = [
         "# What a leaky split adds",
         "",
-        "Written by `make leak`, and `python -m benchmarks.leak FILE.npz`, from `docs/leak.json`: the default network with",
+        "Written by `make leak`, and `python -m experiments.leak FILE.npz`, from `docs/leak.json`: the default network with",
         f"{', '.join(f'`{s}`' for s in SETTINGS)}, {len(SEEDS)} seeds, each with another dealing of the folds.",
         "Accuracy of test tracks, 95 % interval of the mean over seeds by draws of whole artists.",
     ]

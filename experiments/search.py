@@ -1,7 +1,7 @@
 """A sweep over parameters: queue every combination as a `dvc exp`, run them, and print the table ranked by the validation score.
 
-    python -m benchmarks.search                      # benchmarks/search.txt
-    python -m benchmarks.search mine.txt --jobs 2 -S dataset.name=folder -S dataset.folder.path=/path/to/music
+    python -m experiments.search                      # experiments/search.txt
+    python -m experiments.search mine.txt --jobs 2 -S dataset.name=folder -S dataset.folder.path=/path/to/music
 
 A line of the file is a parameter and its values. Validation tracks rank; the test is not looked at: evaluate the winner alone,
 with `dvc exp run -S ...` of its settings. Experiments run in copies of the last commit: the working tree stays as it is.
@@ -21,11 +21,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from benchmarks import command
+from experiments import command
 from genre_core.errors import GenreError
 from genre_core.util import git as revisions
 
-SPACE = Path("benchmarks/search.txt")
+SPACE = Path("experiments/search.txt")
 SCORES = ("valid_macro_f1", "valid_accuracy", "valid_loss", "best_epoch")
 
 

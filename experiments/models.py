@@ -1,7 +1,7 @@
 """Every network on one data set, as `dvc exp` experiments, and a Markdown table of them.
 
-    python -m benchmarks.models                      # the data set of params.yaml
-    python -m benchmarks.models -S dataset.name=folder -S dataset.folder.path=/path/to/music -S segment.protocol=track
+    python -m experiments.models                      # the data set of params.yaml
+    python -m experiments.models -S dataset.name=folder -S dataset.folder.path=/path/to/music -S segment.protocol=track
 
 Presets (`presets/<type>.txt`) are used where there is one. `ensemble` is the mean of cnn, resnet and musicnn. Latency is that of
 a loaded model for 30 s of samples, one thread; training seconds are the whole stage's. Run it in a clone: it changes params.yaml.
@@ -19,11 +19,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks import command, experiment
+from experiments import command, experiment
 from genre_core.config import architectures
 from genre_core.errors import GenreError
 from genre_core.evaluation.intervals import with_interval
 from genre_core.inference.predictor import Predictor
+from genre_core.project import MODEL
 
 MEMBERS = ("cnn", "resnet", "musicnn")
 HEADER = "| network | parameters | model MB | training s | latency ms | accuracy [95 %] | macro-F1 | top 2 |\n" + "|---" * 8 + "|"
@@ -46,6 +47,7 @@ def row(name: str, settings: list[str]) -> str:
     """Run one experiment; its row of the table."""
     preset = Path("presets", f"{name}.txt")
     chosen = preset.read_text().split() if preset.exists() else [f"model.type={name}"]
+    MODEL.unlink(missing_ok=True)  # train it again, to time it
     done = experiment(f"models-{name}", [*chosen, *settings])
     if done.returncode:
         said = done.stderr.strip() or done.stdout.strip() or "no output"
@@ -54,10 +56,10 @@ def row(name: str, settings: list[str]) -> str:
     metrics = json.loads(Path("metrics/test/metrics.json").read_text())
     track, model = metrics["track"], metrics["model"]
     if name in MEMBERS:
-        shutil.copy("data/model/model.safetensors", f"data/members/{name}.safetensors")
+        shutil.copy(MODEL, f"data/members/{name}.safetensors")
     took = seconds[-1] if seconds else "-"
     return (
-        f"| `{name}` | {model['parameters']:,} | {model['bytes'] / 1e6:.2f} | {took} | {latency_ms('data/model/model.safetensors'):.0f} "
+        f"| `{name}` | {model['parameters']:,} | {model['bytes'] / 1e6:.2f} | {took} | {latency_ms(str(MODEL)):.0f} "
         f"| {with_interval(track)} | {track['macro_f1']:.3f} | {track['top2_accuracy']:.3f} |"
     )
 

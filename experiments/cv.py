@@ -1,7 +1,7 @@
 """Cross-validation over all folds of the artist protocol, with several seeds: docs/cv.json and docs/cv.png. `make cv` runs it.
 
-    python -m benchmarks.cv                                     # the data set of params.yaml
-    python -m benchmarks.cv --seeds 3 -S dataset.name=folder -S dataset.folder.path=/path/to/music
+    python -m experiments.cv                                     # the data set of params.yaml
+    python -m experiments.cv --seeds 3 -S dataset.name=folder -S dataset.folder.path=/path/to/music
 
 Every track is a test track once a seed. The accuracy is the mean over tracks and seeds, its interval draws whole artists of all folds.
 It starts from the committed params.yaml, and leaves the last run's changes there: run it in a clone.
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks import command, experiment, figures
+from experiments import command, experiment, figures
 from genre_core import config
 from genre_core.corpus.catalogue import artist_group
 from genre_core.errors import GenreError
