@@ -1,1 +1,1 @@
-"""What a model listens to, and whether it holds elsewhere."""
+"""Analysis of a model: explanation, robustness and external clips."""

@@ -1,4 +1,4 @@
-"""How a model does on clips from outside: scores, and the drop from the test genre by genre."""
+"""Scores of a model on external clips, compared with its test."""
 
 from __future__ import annotations
 
@@ -17,38 +17,73 @@ NO_SCORES = dict.fromkeys(("accuracy", "accuracy_low", "accuracy_high", "macro_f
 
 
 def compare_genres(clips: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """For each genre of the test or the clips: the share that is right in both, the drop, and how the audio differs (medians)."""
-    judged = read_csv(METRICS / "test" / "predictions.csv", strip=False)
-    files = {track.track: track.path for track in index.read(INDEX).tracks.values()}
-    looked = {row["file"]: row for row in read_csv(AUDIT / "tracks.csv", strip=False)}
-    found = []
-    for genre in sorted({row["true"] for row in [*judged, *clips]}):
-        inside, outside = [r for r in judged if r["true"] == genre], [r for r in clips if r["true"] == genre]
-        row: dict[str, Any] = {"genre": genre, "test_tracks": len(inside), "clips": len(outside)}
-        rights = [float(np.mean([r["predicted"] == genre for r in rows])) if rows else None for rows in (inside, outside)]
-        row |= {"test_right": rounded(rights[0]), "clips_right": rounded(rights[1])}
-        if rights[0] is not None and rights[1] is not None:
-            artists = len({artist_group(r["artist"], r["track"]) for r in inside})  # one artist's tracks are alike: they count once
-            low, high = intervals.proportion_difference(rights[0], artists, rights[1], len(outside))
-            row |= {"drop": rounded(rights[0] - rights[1]), "drop_low": rounded(low), "drop_high": rounded(high)}
+    """Compare the accuracy of each genre between test tracks and external clips.
+
+    The intervals are 95 % intervals of a difference of two proportions. For the test, the number of artists is used, because the
+    tracks of one artist are alike.
+
+    Parameters
+    ----------
+    clips : list of dict
+        Clips with the keys ``true``, ``predicted``, ``level_dbfs`` and ``bandwidth_hz``.
+
+    Returns
+    -------
+    list of dict
+        For each genre: ``genre``, counts (``test_tracks``, ``clips``), accuracies (``test_right``, ``clips_right``), their difference
+        with its interval (``drop``, ``drop_low``, ``drop_high``, if the genre has both), and the median of the clips minus the median
+        of the test tracks (``shift_level_dbfs``, ``shift_bandwidth_hz``).
+    """
+    test_predictions = read_csv(METRICS / "test" / "predictions.csv", strip=False)
+    path_of_track = {track.track: track.path for track in index.read(INDEX).tracks.values()}
+    audit_of_file = {row["file"]: row for row in read_csv(AUDIT / "tracks.csv", strip=False)}
+    comparison = []
+    for genre in sorted({row["true"] for row in [*test_predictions, *clips]}):
+        genre_tests = [r for r in test_predictions if r["true"] == genre]
+        genre_clips = [r for r in clips if r["true"] == genre]
+        row: dict[str, Any] = {"genre": genre, "test_tracks": len(genre_tests), "clips": len(genre_clips)}
+        accuracies = [float(np.mean([r["predicted"] == genre for r in rows])) if rows else None for rows in (genre_tests, genre_clips)]
+        row |= {"test_right": rounded(accuracies[0]), "clips_right": rounded(accuracies[1])}
+        if accuracies[0] is not None and accuracies[1] is not None:
+            artists = len({artist_group(r["artist"], r["track"]) for r in genre_tests})
+            low, high = intervals.proportion_difference(accuracies[0], artists, accuracies[1], len(genre_clips))
+            row |= {"drop": rounded(accuracies[0] - accuracies[1]), "drop_low": rounded(low), "drop_high": rounded(high)}
         for key in ("level_dbfs", "bandwidth_hz"):
-            ours = [float(value) for r in inside if (value := looked[files[r["track"]]][key])]
-            theirs = [float(r[key]) for r in outside]
-            row[f"shift_{key}"] = round(float(np.median(theirs) - np.median(ours)), 2) if ours and theirs else ""
-        found.append(row)
-    return found
+            test_values = [float(value) for r in genre_tests if (value := audit_of_file[path_of_track[r["track"]]][key])]
+            clip_values = [float(r[key]) for r in genre_clips]
+            row[f"shift_{key}"] = round(float(np.median(clip_values) - np.median(test_values)), 2) if test_values and clip_values else ""
+        comparison.append(row)
+    return comparison
 
 
 def rounded(value: float | None) -> float | None:
+    """Round a score to four decimals; None stays None."""
     return None if value is None else round(value, 4)
 
 
 def score_clips(heard: list[tuple[str, Prediction]], genres: list[str], options: dict[str, int]) -> tuple[int, dict[str, Any]]:
-    """Score the clips of the model's genres; return their number and the scores."""
-    known = [(true, said) for true, said in heard if true in genres]
+    """Score the predictions for the clips whose genre the model knows.
+
+    Parameters
+    ----------
+    heard : list of (str, Prediction)
+        True genre and prediction of each clip.
+    genres : list of str
+        Genres in the model's order.
+    options : dict
+        Further arguments of `scoring.scores`.
+
+    Returns
+    -------
+    count : int
+        Number of scored clips.
+    scores : dict
+        Result of `scoring.scores`; `NO_SCORES` if no clip can be scored.
+    """
+    known = [(true, prediction) for true, prediction in heard if true in genres]
     if not known:
         return 0, NO_SCORES
     names = [str(i) for i in range(len(known))]
     true = np.array([genres.index(genre) for genre, _ in known])
-    probabilities = np.array([[said.probabilities[genre] for genre in genres] for _, said in known])
+    probabilities = np.array([[prediction.probabilities[genre] for genre in genres] for _, prediction in known])
     return len(known), scoring.scores(true, probabilities, genres, groups=names, **options)

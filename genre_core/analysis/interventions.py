@@ -1,6 +1,8 @@
-"""Changes of the audio that keep the genre: a model that falls apart there listens to something else.
+"""Accuracy of a model after genre-preserving changes of the audio.
 
-B. L. Sturm, "A simple method to determine if a music information retrieval system is a 'horse'", IEEE Transactions on Multimedia, 2014.
+If the accuracy falls, the model uses properties of the audio that do not belong to the genre.
+Source: B. L. Sturm, "A simple method to determine if a music information retrieval system is a 'horse'",
+IEEE Transactions on Multimedia, 2014.
 """
 
 from __future__ import annotations
@@ -34,19 +36,22 @@ INTERVENTIONS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """A row of interventions.csv.
+    """Row of interventions.csv.
 
     Attributes
     ----------
     intervention : str
+        Key of `INTERVENTIONS`.
     accuracy : float
+        Share of the tracks with the true genre.
     change, change_low, change_high : float
-        Against "none" on the same tracks; 95 %, drawn over artists.
+        Accuracy minus the accuracy of "none" on the same tracks, and its 95 % interval from a bootstrap over artists.
     changed_answers : float
-        Share of the tracks that get another genre.
+        Share of the tracks that get another genre than without intervention.
     tracks : int
+        Number of tracks.
     verdict : str
-        "falls" where the interval lies below zero.
+        "falls" if the whole interval is below zero, else "holds"; empty for "none".
     """
 
     intervention: str
@@ -62,42 +67,44 @@ class Outcome:
 def measure(
     model: Path, files: Sequence[Path], genres: Sequence[str], artists: Sequence[str], *, samples: int, seed: int, workers: int = 0
 ) -> list[Outcome]:
-    """Judge each file after each intervention.
+    """Measure the accuracy of a model after each intervention.
 
     Parameters
     ----------
     model : Path
+        Model file.
     files : sequence of Path
-        At least as long as a segment, also 5 % faster; others are left out.
+        Audio files. A file that is shorter than a segment when played 5 % faster is left out.
     genres, artists : sequences of str
-        Of each file.
+        True genre and artist of each file.
     samples, seed : int
-        Of the bootstrap.
+        Number of samples of the bootstrap, and its seed.
     workers : int >= 0
+        Number of worker processes, see `map_tracks`.
 
     Returns
     -------
     list of Outcome
-        One an intervention; none where every file is too short.
+        One outcome for each intervention; empty if every file is too short.
     """
-    work = partial(_judge, model=model)
+    work = partial(_predict_genres, model=model)
     results = map_tracks(work, files, workers=workers, preload=(__name__,))
-    said = list(tqdm(results, total=len(files), desc="interventions", unit="track", disable=None))
-    kept = [i for i, answers in enumerate(said) if answers]
+    answers_of_file = list(tqdm(results, total=len(files), desc="interventions", unit="track", disable=None))
+    kept = [i for i, answers in enumerate(answers_of_file) if answers]
     if not kept:
         return []
     _, artist_of = np.unique([artists[i] for i in kept], return_inverse=True)
-    answers = np.array([said[i] for i in kept])  # (tracks, interventions)
+    answers = np.array([answers_of_file[i] for i in kept])  # (tracks, interventions)
     right = answers == np.array([genres[i] for i in kept])[:, None]
-    found = []
+    outcomes = []
     for number, name in enumerate(INTERVENTIONS):
-        gain = right[:, number].astype(float) - right[:, 0]
-        low, high = artist_interval(gain, artist_of, samples, seed)
-        found.append(
+        change = right[:, number].astype(float) - right[:, 0]
+        low, high = artist_interval(change, artist_of, samples, seed)
+        outcomes.append(
             Outcome(
                 name,
                 round(float(right[:, number].mean()), 4),
-                round(float(gain.mean()), 4),
+                round(float(change.mean()), 4),
                 round(low, 4),
                 round(high, 4),
                 round(float((answers[:, number] != answers[:, 0]).mean()), 4),
@@ -105,7 +112,7 @@ def measure(
                 "falls" if high < 0 else "holds" if number else "",
             )
         )
-    return found
+    return outcomes
 
 
 @lru_cache(maxsize=1)
@@ -113,14 +120,17 @@ def _predictor(model: Path) -> Predictor:
     return Predictor(model)
 
 
-def _judge(file: Path, model: Path) -> list[str]:
-    """Judge a track after each intervention; a track too short when faster has no answer."""
+def _predict_genres(file: Path, model: Path) -> list[str]:
+    """Predict the genre of a track after each intervention.
+
+    The list is empty if the track is shorter than a segment when played 5 % faster.
+    """
     predictor = _predictor(model)
     audio = decode(file, sample_rate=predictor.sample_rate)
     if audio.seconds / 1.05 < predictor.model.segment_seconds + 0.1:
         return []
     answers = []
-    for change in INTERVENTIONS.values():
-        y = change(audio.y, audio.sample_rate)
+    for intervention in INTERVENTIONS.values():
+        y = intervention(audio.y, audio.sample_rate)
         answers.append(predictor.predict(y, audio.sample_rate).genre)
     return answers

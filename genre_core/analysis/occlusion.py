@@ -1,9 +1,12 @@
-"""What a model listens to: the bands and moments of a file that carried its decision, by occlusion.
+"""Explanation of a prediction by occlusion of frequency bands.
 
-A band is taken away from the log-mel spectrogram, and the file judged anew: its bins are set to what the network's normalisation makes
-ordinary (the data set's mean, the track's own, or the mean of all bins), for the tagger musicnn to silence
-(occlusion: M. D. Zeiler and R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014; of spectrograms:
-S. Mishra, B. L. Sturm and S. Dixon, "Local interpretable model-agnostic explanations for music content analysis", ISMIR 2017).
+One band of the log-mel spectrogram is removed, and the prediction is repeated; the fall of the probability shows how much the band
+contributed. The bins of the band are set to the average input of the network, which depends on its normalisation: the mean of the
+training split, the mean of the track, or the mean of all bins. For the tagger musicnn, they are set to silence.
+
+Sources: M. D. Zeiler and R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014 (occlusion);
+S. Mishra, B. L. Sturm and S. Dixon, "Local interpretable model-agnostic explanations for music content analysis", ISMIR 2017
+(spectrograms).
 """
 
 from __future__ import annotations
@@ -25,24 +28,28 @@ from genre_core.models.normalisation import within_range
 
 @dataclass(frozen=True)
 class Explanation:
-    """The explanation of one genre's probability for one file.
+    """Explanation of one genre's probability for one file.
 
     Attributes
     ----------
     genre : str
+        Explained genre.
     starts_seconds : np.ndarray [shape=(windows,)]
+        Start of each window, in seconds.
     probability : np.ndarray [shape=(windows,)]
-        Of the genre in each window.
+        Probability of the genre in each window.
     edges_hz : np.ndarray [shape=(bands + 1,)]
+        Edges of the bands in Hz.
     carried : np.ndarray [shape=(bands, windows)]
-        By how much the genre's probability falls in each window where a band is taken away; below 0 where it rises.
+        Fall of the genre's probability in each window if a band is removed; negative if the probability rises.
     whole : float
-        That of the whole file, from these windows.
+        Probability of the genre for the file, pooled over these windows.
     falls : np.ndarray [shape=(bands,)]
-        By how much that falls.
+        Fall of `whole` if a band is removed; negative if it rises.
     mel : np.ndarray [shape=(frames, n_mels)]
-        dB, and how it was made:
+        Log-mel of the file in dB.
     spec : FeatureSpec
+        Parameters of `mel`.
     """
 
     genre: str
@@ -57,26 +64,36 @@ class Explanation:
 
     @property
     def bands(self) -> list[tuple[str, float]]:
-        """Bands from low to high, each with the fall of the file's probability."""
+        """Names of the bands from low to high, with their `falls`."""
         edges = [f"{hz:.0f}" for hz in self.edges_hz]
         return [(f"{low}-{high} Hz", float(fall)) for low, high, fall in zip(edges[:-1], edges[1:], self.falls, strict=True)]
 
 
 def explain(model: Model, y: np.ndarray, sample_rate: int, starts_seconds: Sequence[float], genre: str, *, bands: int = 8) -> Explanation:
-    """Take one band after another away.
+    """Explain the probability of a genre by removing each band in turn.
 
     Parameters
     ----------
     model : GenreModel or Ensemble
     y : np.ndarray [shape=(n,), dtype=float32]
-        The file, mono.
+        Mono samples of the file, full scale +-1.0.
     sample_rate : int
-        Hz.
+        Sample rate of `y` in Hz.
     starts_seconds : sequence of float
-        Of the windows.
+        Start of each window, in seconds.
     genre : str
+        Genre to explain.
     bands : int
-        Of equal width in mels.
+        Number of bands, which have equal width in mels.
+
+    Returns
+    -------
+    Explanation
+
+    Raises
+    ------
+    ValueError
+        The model does not know the genre.
     """
     specs = spectrograms(model)
     mels = heard(model, y, sample_rate)
@@ -91,34 +108,40 @@ def explain(model: Model, y: np.ndarray, sample_rate: int, starts_seconds: Seque
     edges = np.linspace(0, spec.n_mels, bands + 1).round().astype(int)
     centres = mel_band_hz(spec)
     edges_hz = np.array([spec.fmin_hz, *((centres[e - 1] + centres[e]) / 2 for e in edges[1:-1]), spec.fmax_hz])
-    number = model.genres.index(genre)
+    genre_index = model.genres.index(genre)
 
-    def judged(low_hz: float, high_hz: float) -> tuple[np.ndarray, float]:
-        left = {kind: _without(mels[kind], specs[kind], low_hz, high_hz, filling[kind]) for kind in mels}
-        made = features(model, left)
+    def probabilities_without(low_hz: float, high_hz: float) -> tuple[np.ndarray, float]:
+        occluded = {kind: _without(mels[kind], specs[kind], low_hz, high_hz, filling[kind]) for kind in mels}
+        rows = features(model, occluded)
         if "mfcc" in model.kinds:
-            even = _without(mel, spec, low_hz, high_hz, np.full(spec.n_mels, mel.mean()))
-            made["mfcc"] = features(model, {"mel": even})["mfcc"]
-        logits = model.score(made, starts_seconds)
-        return model.probabilities(logits)[:, number], float(model.track_probabilities(logits)[number])
+            occluded_mel = _without(mel, spec, low_hz, high_hz, np.full(spec.n_mels, mel.mean()))
+            rows["mfcc"] = features(model, {"mel": occluded_mel})["mfcc"]
+        logits = model.score(rows, starts_seconds)
+        return model.probabilities(logits)[:, genre_index], float(model.track_probabilities(logits)[genre_index])
 
-    windows, whole = judged(0.0, 0.0)
-    edges_of_bands = tqdm(list(pairwise(edges_hz)), desc="explain", unit="band", leave=False, disable=None)
-    without = [judged(low, high) for low, high in edges_of_bands]
-    carried = np.array([windows - of_windows for of_windows, _ in without])
-    falls = np.array([whole - of_file for _, of_file in without])
-    return Explanation(genre, np.array(starts_seconds), windows, edges_hz, carried, whole, falls, mel, spec)
+    window_probabilities, file_probability = probabilities_without(0.0, 0.0)  # an empty band
+    bands_hz = tqdm(list(pairwise(edges_hz)), desc="explain", unit="band", leave=False, disable=None)
+    occlusions = [probabilities_without(low_hz, high_hz) for low_hz, high_hz in bands_hz]
+    carried = np.array([window_probabilities - occluded_windows for occluded_windows, _ in occlusions])
+    falls = np.array([file_probability - occluded_file for _, occluded_file in occlusions])
+    return Explanation(genre, np.array(starts_seconds), window_probabilities, edges_hz, carried, file_probability, falls, mel, spec)
 
 
 def _within_range(model: Model, mel: np.ndarray) -> np.ndarray:
-    """Limit `mel` to the range that its networks see, before a loud band is taken out."""
+    """Limit the levels of `mel` to the range of the model's networks.
+
+    This happens before a band is removed, because the range counts from the maximum, which a loud band may contain.
+    """
     members = model.members if isinstance(model, Ensemble) else [model]
     ranges = [member.normalisation.range_db for member in members if member.kind == "mel"]
     return within_range(torch.from_numpy(mel), max(ranges)).numpy() if ranges and all(ranges) else mel
 
 
 def _filling(model: Model, mel: np.ndarray) -> np.ndarray:
-    """Return the level that replaces each bin of an occluded band: the network's average input."""
+    """Return the levels that replace the bins of a removed band.
+
+    They have the shape ``(n_mels,)`` and the unit dB. They are the average input of the network, so they depend on the normalisation.
+    """
     for member in model.members if isinstance(model, Ensemble) else [model]:
         if member.kind == "mel" and member.normalisation.kind == "dataset":
             return member.normalisation.mean.numpy()
@@ -128,8 +151,9 @@ def _filling(model: Model, mel: np.ndarray) -> np.ndarray:
 
 
 def _without(mel: np.ndarray, spec: FeatureSpec, low_hz: float, high_hz: float, filling: np.ndarray) -> np.ndarray:
+    """Replace the bins from `low_hz` to below `high_hz` by `filling`."""
     centres = mel_band_hz(spec)
-    gone = (centres >= low_hz) & (centres < high_hz)
-    rest = mel.copy()
-    rest[:, gone] = filling[gone]
-    return np.asarray(rest, np.float32)
+    removed = (centres >= low_hz) & (centres < high_hz)
+    occluded = mel.copy()
+    occluded[:, removed] = filling[removed]
+    return np.asarray(occluded, np.float32)

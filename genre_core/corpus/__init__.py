@@ -1,1 +1,1 @@
-"""Which tracks there are, who may be trained on, and what is wrong with them."""
+"""Catalogue, index and split of a data set, and the audit of its faults."""

@@ -1,8 +1,8 @@
-"""What is wrong with a data set: copies of one recording, artists on two sides, damaged audio.
+"""Audit of a data set: duplicates, artists on two sides, damaged audio.
 
 B. L. Sturm, "The GTZAN dataset: its contents, its faults, their effects on evaluation, and its future use", 2013, found such
-faults in a tenth of a data set that a hundred papers had used; F. Rodriguez-Algarra, B. L. Sturm and S. Dixon, TISMIR 2019,
-that content below 20 Hz gives its labels away.
+faults in a tenth of the tracks of GTZAN, which a hundred papers had used. F. Rodriguez-Algarra, B. L. Sturm and S. Dixon, TISMIR
+2019, found that content below 20 Hz reveals the labels of GTZAN.
 """
 
 from __future__ import annotations
@@ -36,29 +36,35 @@ from genre_core.corpus.catalogue import Track
 from genre_core.errors import AudioError
 from genre_core.util.parallel import map_tracks
 
-_SHORT = 0.9  # of the usual length, where nearly all tracks have it
+_MIN_LENGTH_SHARE = 0.9  # share of the median length; a shorter track counts as truncated
 
 
 @dataclass(frozen=True)
 class AuditedTrack:
-    """A row of tracks.csv; numbers are None where the file could not be decoded.
+    """Row of tracks.csv: the measurements of a file.
+
+    Numbers are None if the file could not be decoded.
 
     Attributes
     ----------
     file, genre, artist, split : str
+        Path, genre, artist and split in the catalogue.
     seconds : float
+        Length of the decoded audio.
     sample_rate : int
-        Of the file, in Hz.
+        Sample rate of the file, in Hz.
     peak_dbfs, level_dbfs : float
-        Highest sample, and root mean square.
+        Peak and root mean square of the samples, in dBFS.
     bandwidth_hz : float
-        Where the spectrum ends.
-    clipped_share, silent_share : float
-        Of the samples, and of the frames below -60 dBFS.
+        Frequency above which the spectrum has no content, in Hz.
+    clipped_share : float
+        Share of clipped samples, in [0, 1].
+    silent_share : float
+        Share of frames below -60 dBFS, in [0, 1].
     subsonic_db : float
-        Power below 20 Hz, relative to all.
+        Power below 20 Hz relative to the total power, in dB.
     problems : str
-        Joined by "; ".
+        Problems of the file, joined by "; ".
     """
 
     file: str
@@ -78,29 +84,41 @@ class AuditedTrack:
 
 @dataclass(frozen=True)
 class Copies:
-    """A row of pairs.csv: two files with the same music; what is at 0 in `b` is at `offset_s` seconds in `a`."""
+    """Row of pairs.csv: two files that hold the same recording.
+
+    Attributes
+    ----------
+    a, b : str
+        Paths of the two files.
+    score : float
+        Similarity of their fingerprints, in [0, 1].
+    offset_s : float
+        Time in `a` at which `b` starts, in seconds.
+    kind : {"exact", "near"}
+        Exact: the samples are equal. Near: the level, coding, sample rate or excerpt differs.
+    """
 
     a: str
     b: str
     score: float
     offset_s: float
-    kind: str  # exact: the same samples; near: another level, coding, rate or excerpt
+    kind: str
 
 
 @dataclass(frozen=True)
 class Audit:
-    """The findings of an audit.
+    """Result of an audit.
 
     Attributes
     ----------
     tracks : list of AuditedTrack
-        In the order of the catalogue.
+        Measurements of each file, in the order of the catalogue.
     pairs : list of Copies
-        Best first.
+        Duplicates: pairs found by fingerprint, the highest score first, then pairs found only by digest.
     crossing_artists : tuple of str
         Known artists on more than one side of the data set's own split.
     crossing_pairs : list of Copies
-        Pairs on two sides of it.
+        Duplicates whose two files are on different sides of that split.
     """
 
     tracks: list[AuditedTrack]
@@ -110,16 +128,16 @@ class Audit:
 
     @property
     def clean(self) -> bool:
-        """Whether the audit found nothing."""
+        """Whether the audit found no duplicates, crossing artists or problems."""
         return not (self.pairs or self.crossing_artists or any(t.problems for t in self.tracks))
 
     @property
     def not_looked_at(self) -> int:
-        """Tracks that are features made elsewhere: nothing is known of their audio."""
+        """Number of tracks of precomputed features, whose audio is unknown."""
         return sum(t.file.endswith(".npy") for t in self.tracks)
 
     def summary(self) -> dict[str, Any]:
-        """Counts, for metrics."""
+        """Count tracks, duplicates, crossings and problems, for the metrics file."""
         problems = Counter(problem.split(":")[0] for t in self.tracks for problem in t.problems.split("; ") if problem)
         seconds = [t.seconds for t in self.tracks if t.seconds is not None]
         return {
@@ -138,52 +156,58 @@ class Audit:
 
 
 def audit(root: str | Path, tracks: Sequence[Track], *, similarity: float = 0.85, overlap_seconds: float = 4.0, workers: int = 0) -> Audit:
-    """Look at every file of a data set, and at every pair.
+    """Measure every file of a data set, and find duplicates and crossings.
 
     Parameters
     ----------
     root : str or Path
-        What the tracks' paths are relative to.
+        Folder that contains the tracks' paths.
     tracks : sequence of Track
-        Features made elsewhere (``.npy``) are listed, and not looked at.
+        Tracks of the catalogue. Precomputed features (``.npy``) get a row without measurements.
     similarity, overlap_seconds : float
-        See `fingerprint.find_pairs`.
+        Thresholds for duplicates; see `fingerprint.find_pairs`.
     workers : int >= 0
-        Processes; 0 is one a core.
+        Number of processes; 0 starts one per core.
+
+    Returns
+    -------
+    Audit
+        Measurements, duplicates and crossings.
     """
-    found = map_tracks(partial(_look, root=Path(root)), tracks, workers=workers, preload=(__name__,))
-    looked = list(tqdm(found, total=len(tracks), desc="audit", unit="track", disable=None))
-    rows = _flag_lengths([row for row, _, _ in looked])
-    prints, digests = [p for _, p, _ in looked], [d for _, _, d in looked]
+    results = map_tracks(partial(_measure, root=Path(root)), tracks, workers=workers, preload=(__name__,))
+    measured = list(tqdm(results, total=len(tracks), desc="audit", unit="track", disable=None))
+    rows = _flag_short_tracks([row for row, _, _ in measured])
+    prints, digests = [p for _, p, _ in measured], [d for _, _, d in measured]
     pairs = [
         Copies(rows[p.a].file, rows[p.b].file, p.score, p.offset_seconds, "exact" if digests[p.a] == digests[p.b] else "near")
         for p in fingerprint.find_pairs(prints, similarity=similarity, overlap_seconds=overlap_seconds)
     ]
-    known = {(p.a, p.b) for p in pairs}
-    by_digest = defaultdict(list)
-    for row, value in zip(rows, digests, strict=True):
-        by_digest[value].append(row.file)
-    for same in (files for value, files in by_digest.items() if value and len(files) > 1):  # too short or quiet for a fingerprint
-        pairs += [Copies(same[0], other, 1.0, 0.0, "exact") for other in same[1:] if (same[0], other) not in known]
+    fingerprint_pairs = {(p.a, p.b) for p in pairs}
+    files_of = defaultdict(list)
+    for row, digest in zip(rows, digests, strict=True):
+        files_of[digest].append(row.file)
+    # files that are too short or too quiet for a fingerprint
+    for first, *others in (files for digest, files in files_of.items() if digest and len(files) > 1):
+        pairs += [Copies(first, other, 1.0, 0.0, "exact") for other in others if (first, other) not in fingerprint_pairs]
     side = {t.path: t.split for t in tracks}
     crossing = [p for p in pairs if side[p.a] and side[p.b] and side[p.a] != side[p.b]]
     return Audit(rows, pairs, splits.crossings(tracks, [[t.split] for t in tracks]).artists, crossing)
 
 
-def _look(track: Track, root: Path) -> tuple[AuditedTrack, fingerprint.Fingerprint, str]:
-    """Measure a file: its row, its fingerprint, and a digest of its samples."""
+def _measure(track: Track, root: Path) -> tuple[AuditedTrack, fingerprint.Fingerprint, str]:
+    """Measure a file; return its row, its fingerprint and a digest of its samples."""
     names = (track.path, track.genre, track.artist, track.split)
-    nothing = fingerprint.Fingerprint(np.zeros(0, np.uint32), np.zeros(0, bool))
+    no_fingerprint = fingerprint.Fingerprint(np.zeros(0, np.uint32), np.zeros(0, bool))
     if track.path.endswith(".npy"):
-        return AuditedTrack(*names), nothing, ""
+        return AuditedTrack(*names), no_fingerprint, ""
     path = root / track.path
     try:
         audio = decode(path)
     except AudioError as error:
-        return AuditedTrack(*names, problems=f"unreadable: {str(error).removeprefix(f'{path}: ')}".replace("; ", ", ")), nothing, ""
+        return AuditedTrack(*names, problems=f"unreadable: {str(error).removeprefix(f'{path}: ')}".replace("; ", ", ")), no_fingerprint, ""
     y, problems = audio.y, []
-    if (promised := _promised_seconds(path)) and audio.seconds < 0.98 * promised:
-        problems.append(f"truncated: {audio.seconds:.1f} s of the {promised:.1f} s that its header promises")
+    if (header_seconds := _promised_seconds(path)) and audio.seconds < 0.98 * header_seconds:
+        problems.append(f"truncated: {audio.seconds:.1f} s, its header states {header_seconds:.1f} s")
     clipped = max(map(_clipped_share, _channels(path, y, audio.channels))) if audio.peak_dbfs > -20 else 0.0
     level, bandwidth, silent = level_and_bandwidth(y, audio.source_sample_rate)
     subsonic = 10 * math.log10(max(float(_below(y, audio.source_sample_rate, 20.0)), 1e-12))
@@ -191,13 +215,13 @@ def _look(track: Track, root: Path) -> tuple[AuditedTrack, fingerprint.Fingerpri
         problems.append(f"silent: peak {audio.peak_dbfs:.0f} dBFS")
     else:
         if silent > 0.25:
-            problems.append(f"silent: {silent:.0%} of it below {SILENCE_DBFS:g} dBFS")
+            problems.append(f"silent: {silent:.0%} of its frames below {SILENCE_DBFS:g} dBFS")
         if clipped > _CLIPPED_SHARE:
-            problems.append(f"clipped: {clipped:.2%} of the samples stand at the peak, in runs")
+            problems.append(f"clipped: {clipped:.2%} of the samples are at the peak, in runs")
         if bandwidth < NARROW_HZ:
-            problems.append(f"band-limited: nothing above {bandwidth:.0f} Hz")
+            problems.append(f"band-limited: no content above {bandwidth:.0f} Hz")
         if subsonic > _SUBSONIC_DB:
-            problems.append(f"subsonic: {subsonic:.0f} dB of its power below 20 Hz")
+            problems.append(f"subsonic: power below 20 Hz is {subsonic:.0f} dB relative to the total")
     row = AuditedTrack(
         *names,
         round(audio.seconds, 4),
@@ -213,16 +237,16 @@ def _look(track: Track, root: Path) -> tuple[AuditedTrack, fingerprint.Fingerpri
     return row, fingerprint.fingerprint(y, audio.source_sample_rate), hashlib.sha256(y.tobytes()).hexdigest()
 
 
-def _flag_lengths(rows: list[AuditedTrack]) -> list[AuditedTrack]:
-    """Mark shorter tracks as truncated, where nearly all tracks have one length."""
+def _flag_short_tracks(rows: list[AuditedTrack]) -> list[AuditedTrack]:
+    """Mark short tracks as truncated if nearly all tracks have one length."""
     seconds = np.array([r.seconds for r in rows if r.seconds is not None])
-    if len(seconds) < 10 or np.mean(np.abs(seconds / (usual := float(np.median(seconds))) - 1) < 0.05) < 0.9:
+    if len(seconds) < 10 or np.mean(np.abs(seconds / (median_seconds := float(np.median(seconds))) - 1) < 0.05) < 0.9:
         return rows
 
     def flagged(row: AuditedTrack) -> AuditedTrack:
-        if row.seconds is None or row.seconds >= _SHORT * usual or "truncated" in row.problems:
+        if row.seconds is None or row.seconds >= _MIN_LENGTH_SHARE * median_seconds or "truncated" in row.problems:
             return row
-        said = f"truncated: {row.seconds:.1f} s, nearly all have {usual:.1f} s"
-        return replace(row, problems="; ".join(filter(None, [row.problems, said])))
+        problem = f"truncated: {row.seconds:.1f} s, nearly all tracks have {median_seconds:.1f} s"
+        return replace(row, problems="; ".join(filter(None, [row.problems, problem])))
 
     return [flagged(row) for row in rows]

@@ -1,4 +1,7 @@
-"""The catalogue: one row a track, written by each data set, read by all stages."""
+"""Catalogue of a data set: one row per track.
+
+Each data set module writes it; the stages read it.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,18 @@ SPLITS = ("train", "valid", "test")
 
 @dataclass(frozen=True)
 class Track:
-    """A row of the catalogue.
+    """Row of the catalogue: a track.
 
     Attributes
     ----------
     track : str
         Unique name.
     path : str
-        Of the audio file, relative to the catalogue's folder, with forward slashes.
+        Path of the audio file, relative to the catalogue's folder, with forward slashes.
     genre : str
+        Label of the track.
     artist : str
-        Empty where unknown.
+        Name of the artist; empty if unknown.
     split : str
         The data set's own split: train, valid, test, or empty.
     """
@@ -41,17 +45,24 @@ class Track:
 
 
 def artist_group(artist: str, track: str) -> str:
-    """Whose tracks are taken as alike: the artist's, or where no artist is known, this track alone."""
-    return artist or f"\n{track}"  # no artist has such a name
+    """Return the group of a track: its artist, or the track alone if unknown."""
+    return artist or f"\n{track}"  # the line break keeps the group apart from every artist's name
 
 
 def check_names(track: Track, where: str) -> None:
-    """Refuse names that no report, page or model could hold.
+    """Refuse names that would break a report, web page or model file.
+
+    Parameters
+    ----------
+    track : Track
+        Track whose path, genre and artist are checked.
+    where : str
+        File and line of the track, for the error message.
 
     Raises
     ------
     GenreError
-        A name has control characters, or would end or begin a script in a page.
+        A name has control characters, or would begin or end a script or comment in a web page.
     """
     for what in ("path", "genre", "artist"):
         name = getattr(track, what)
@@ -62,12 +73,12 @@ def check_names(track: Track, where: str) -> None:
 
 
 def write_catalogue(folder: str | Path, tracks: Iterable[Track]) -> None:
-    """Write ``catalogue.csv``, one row a track.
+    """Write ``catalogue.csv`` to `folder`, one row per track.
 
     Raises
     ------
     GenreError
-        See `check_names`.
+        A name is not allowed; see `check_names`.
     """
     tracks = list(tracks)
     for track in tracks:
@@ -76,12 +87,12 @@ def write_catalogue(folder: str | Path, tracks: Iterable[Track]) -> None:
 
 
 def read_catalogue(folder: str | Path) -> list[Track]:
-    """Read ``catalogue.csv``.
+    """Read ``catalogue.csv`` from `folder`.
 
     Raises
     ------
     GenreError
-        The file is missing, lacks a column, holds no track, or a path that leaves its folder.
+        The file is missing, lacks a column, has no rows, or has a path that leaves its folder.
     """
     path = Path(folder) / CATALOGUE
     names = [f.name for f in fields(Track)]

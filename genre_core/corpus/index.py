@@ -1,7 +1,12 @@
-"""The index of a data set: which tracks can be used, why others can not, and the windows cut from them.
+"""Index of a data set: usable tracks, rejected tracks, windows and split.
 
-``tracks.csv`` holds what decoding told (it does not depend on the split, so a changed split re-runs no extraction),
-``segments.csv`` the windows with their split, ``rejected.csv`` the tracks left out, ``split.json`` what crosses.
+================  ==================================================================================================
+``tracks.csv``    usable tracks and the measurements of their decoded audio; independent of the split, so that a new split
+                  does not re-run the extraction of features
+``segments.csv``  windows and their side of the split
+``rejected.csv``  rejected tracks and the reasons
+``split.json``    protocol, counts of tracks and windows, and counts of tracks and artists that cross
+================  ==================================================================================================
 """
 
 from __future__ import annotations
@@ -17,7 +22,25 @@ from genre_core.util.files import read_csv, read_json
 
 @dataclass(frozen=True)
 class IndexedTrack:
-    """A row of tracks.csv: a track that can be used."""
+    """Row of tracks.csv: a usable track.
+
+    Attributes
+    ----------
+    track : str
+        Unique name.
+    path : str
+        Path of the file, relative to the catalogue's folder.
+    genre, artist : str
+        Genre, and artist or empty if unknown.
+    seconds : float
+        Length of the track.
+    sample_rate : int
+        Sample rate of the file, in Hz.
+    channels : int
+        Number of channels of the file.
+    peak_dbfs : float
+        Peak level of the mono signal, in dBFS; 0 for precomputed features.
+    """
 
     track: str
     path: str
@@ -31,7 +54,7 @@ class IndexedTrack:
 
 @dataclass(frozen=True)
 class Window:
-    """A row of segments.csv."""
+    """Row of segments.csv: a window of the grid, its start in seconds, and its side of the split."""
 
     track: str
     start_seconds: float
@@ -40,13 +63,14 @@ class Window:
 
 @dataclass(frozen=True)
 class Index:
-    """The index, read back.
+    """Index of a data set.
 
     Attributes
     ----------
     tracks : dict of str to IndexedTrack
+        Usable tracks by name.
     windows : list of Window
-        Track after track, in time.
+        Windows ordered by track, then by start.
     split : dict
         Contents of split.json: protocol, folds, fold, leaky, crossing_tracks, crossing_artists, counts.
     """
@@ -57,7 +81,7 @@ class Index:
 
     @property
     def split_digest(self) -> str:
-        """Digest of each track's side of the split: equal for models of one split."""
+        """Digest of each track's side of the split: models trained on the same split have equal digests."""
         sides = sorted({(w.track, w.split) for w in self.windows})
         return hashlib.sha256(json.dumps(sides).encode()).hexdigest()[:16]
 
@@ -67,27 +91,42 @@ class Index:
         return sorted({self.tracks[w.track].genre for w in self.windows})
 
     def starts(self, split: str) -> dict[str, list[float]]:
-        """Return the starts of the windows of `split` in seconds, by track."""
-        found: dict[str, list[float]] = {}
+        """Collect the starts of the windows in `split`, in seconds, by track."""
+        starts_of: dict[str, list[float]] = {}
         for window in self.windows:
             if window.split == split:
-                found.setdefault(window.track, []).append(window.start_seconds)
-        return found
+                starts_of.setdefault(window.track, []).append(window.start_seconds)
+        return starts_of
 
 
 def window_starts(track_seconds: float, seconds: float, hop_seconds: float) -> list[float]:
-    """Return the start of each whole window of `seconds`, every `hop_seconds`."""
+    """Compute the starts of all windows that fit into a track.
+
+    Parameters
+    ----------
+    track_seconds : float
+        Length of the track.
+    seconds : float
+        Length of a window.
+    hop_seconds : float > 0
+        Distance between the starts of two windows.
+
+    Returns
+    -------
+    list of float
+        Start of each window, in seconds; empty if the track is shorter than a window.
+    """
     count = int((track_seconds - seconds) / hop_seconds + 1e-9) + 1 if track_seconds + 1e-9 >= seconds else 0
     return [round(i * hop_seconds, 6) for i in range(count)]
 
 
 def read(folder: str | Path) -> Index:
-    """Read an index written by `build`.
+    """Read an index that `segment.build` wrote to `folder`.
 
     Raises
     ------
     GenreError
-        A file is missing or lacks a column.
+        A file is missing, or a column is missing from a file.
     """
     folder = Path(folder)
     names = [f.name for f in fields(IndexedTrack)]

@@ -1,4 +1,4 @@
-"""Build the index: open every track, split what can be used, cut windows."""
+"""Construction of the index: decoding, rejection, windows and split."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from genre_core.util.parallel import map_tracks
 
 
 def read_pairs(path: str | Path) -> list[tuple[str, str]]:
-    """Read the pairs of files in a pairs.csv."""
+    """Read the pairs of duplicate files from a pairs.csv."""
     return [(row["a"], row["b"]) for row in read_csv(path, ["a", "b"], strip=False)]
 
 
@@ -41,62 +41,79 @@ def build(
     pairs: Sequence[tuple[str, str]] = (),
     workers: int = 0,
 ) -> dict[str, Any]:
-    """Open every track of a catalogue, split what can be used, cut windows, and write the index to `out`.
+    """Decode all tracks, cut and split their windows, and write the index.
 
-    `pairs` are paths of files with the same recording; `copies` says what is done with them: keep, group (on one side of the protocols
-    ``artist`` and ``track``) or exclude (all but the first of the catalogue).
+    Parameters
+    ----------
+    raw : str or Path
+        Folder of the catalogue and its tracks.
+    out : str or Path
+        Folder for the index.
+    protocol, folds, fold, seed
+        Options of the split; see `splits.split`.
+    seconds, hop_seconds : float
+        Length of a window, and distance between the starts of two windows.
+    silence_dbfs : float
+        Tracks with a lower peak are rejected, in dBFS.
+    copies : {"keep", "group", "exclude"}
+        Treatment of duplicates: keep all, group them (``artist`` and ``track`` keep a group on one side), or exclude all but the first
+        of the catalogue.
+    pairs : sequence of (str, str)
+        Paths of two files with the same recording.
+    workers : int >= 0
+        Number of processes; 0 starts one per core.
 
     Returns
     -------
     dict
-        Contents of split.json, with ``rejected`` added.
+        Contents of split.json, and ``rejected``: the number of rejected tracks.
 
     Raises
     ------
     GenreError
-        No track is left in a genre, or the split is impossible.
+        All tracks of a genre are rejected, or the split is impossible.
     """
     raw, out = Path(raw), Path(out)
     catalogue = read_catalogue(raw)
-    twins = _twins(catalogue, pairs) if copies != "keep" else []
-    recording_of = splits.linked(twins) if copies == "exclude" else {}
-    kept_of: dict[str, str] = {}
+    duplicates = _duplicate_tracks(catalogue, pairs) if copies != "keep" else []
+    duplicates_of = splits.linked(duplicates) if copies == "exclude" else {}
+    kept_track_of: dict[str, str] = {}
     usable: list[Track] = []
     indexed: list[IndexedTrack] = []
     rejected: list[tuple[Track, str]] = []
     check = partial(_check, raw=raw, seconds=seconds, silence_dbfs=silence_dbfs)
     results = map_tracks(check, catalogue, workers=workers, preload=("genre_core.corpus.index",))
     for track, result in tqdm(zip(catalogue, results, strict=True), total=len(catalogue), desc="segment", unit="track", disable=None):
-        recording = min(recording_of.get(track.track, {track.track}))
+        recording = min(duplicates_of.get(track.track, {track.track}))
         if not isinstance(result, IndexedTrack):
             rejected.append((track, result))
-        elif recording in kept_of:
-            rejected.append((track, f"a copy of {kept_of[recording]}"))
+        elif recording in kept_track_of:
+            rejected.append((track, f"a copy of {kept_track_of[recording]}"))
         else:
-            kept_of[recording] = track.track
+            kept_track_of[recording] = track.track
             usable.append(track)
             indexed.append(result)
-    emptied = {t.genre for t in catalogue} - {t.genre for t in usable}
-    if emptied:
-        examples = "; ".join(f"{track.path}: {reason}" for track, reason in rejected if track.genre in emptied)[:500]
-        raise GenreError(f"no usable track is left in genre {', '.join(sorted(emptied))}: {examples}")
+    unusable_genres = {t.genre for t in catalogue} - {t.genre for t in usable}
+    if unusable_genres:
+        examples = "; ".join(f"{track.path}: {reason}" for track, reason in rejected if track.genre in unusable_genres)[:500]
+        raise GenreError(f"no usable track is left in genre {', '.join(sorted(unusable_genres))}: {examples}")
 
     starts = [window_starts(t.seconds, seconds, hop_seconds) for t in indexed]
     counts = [len(s) for s in starts]
-    sides = splits.split(usable, protocol=protocol, folds=folds, fold=fold, seed=seed, windows=counts, together=twins)
+    sides = splits.split(usable, protocol=protocol, folds=folds, fold=fold, seed=seed, windows=counts, together=duplicates)
     windows = [
         Window(track.track, start, side)
-        for track, of_track, track_sides in zip(usable, starts, sides, strict=True)
-        for start, side in zip(of_track, track_sides, strict=True)
+        for track, track_starts, track_sides in zip(usable, starts, sides, strict=True)
+        for start, side in zip(track_starts, track_sides, strict=True)
         if side
     ]
     rejected += [(t, "left out by the official split") for t, s in zip(usable, sides, strict=True) if not any(s)]
     crossing = splits.crossings(usable, sides)
-    side_of = {track.path: set(filter(None, s)) for track, s in zip(usable, sides, strict=True)}
-    for path, others in splits.linked(pairs).items():
-        if not side_of.get(path):  # not used, but two that are may be excerpts of it
-            side_of[path] = set().union(*(side_of.get(other, set()) for other in others))
-    crossing_copies = sum(len(side_of[a] | side_of[b]) > 1 for a, b in pairs)
+    sides_of = {track.path: set(filter(None, s)) for track, s in zip(usable, sides, strict=True)}
+    for path, linked_paths in splits.linked(pairs).items():
+        if not sides_of.get(path):  # two used tracks may be excerpts of this unused one, so it takes the sides of both
+            sides_of[path] = set().union(*(sides_of.get(linked, set()) for linked in linked_paths))
+    crossing_copies = sum(len(sides_of[a] | sides_of[b]) > 1 for a, b in pairs)
     tracks_in = {side: sum(side in s for s in sides) for side in SPLITS}
     segments_in = Counter(w.split for w in windows)
     info = {
@@ -122,15 +139,15 @@ def build(
     return {**info, "rejected": len(rejected)}
 
 
-def _twins(catalogue: Sequence[Track], pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the tracks of each pair of paths, in the order of the catalogue."""
-    number = {track.path: i for i, track in enumerate(catalogue)}
-    ordered = [sorted((number[a], number[b])) for a, b in pairs if a in number and b in number]
+def _duplicate_tracks(catalogue: Sequence[Track], pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Convert pairs of paths to pairs of track names, in catalogue order."""
+    row_of = {track.path: i for i, track in enumerate(catalogue)}
+    ordered = [sorted((row_of[a], row_of[b])) for a, b in pairs if a in row_of and b in row_of]
     return [(catalogue[a].track, catalogue[b].track) for a, b in sorted(ordered)]
 
 
 def _check(track: Track, *, raw: Path, seconds: float, silence_dbfs: float) -> IndexedTrack | str:
-    """Decode a track; return its row of the index, or the reason to reject it."""
+    """Decode a track; return its index row, or the reason to reject it."""
     if track.path.endswith(".npy"):
         return _check_features(track, raw, seconds)
     try:
@@ -154,10 +171,13 @@ def _check(track: Track, *, raw: Path, seconds: float, silence_dbfs: float) -> I
 
 
 def _check_features(track: Track, raw: Path, seconds: float) -> IndexedTrack | str:
-    """Check a track of precomputed features: it has no level, and ends with its last frame."""
-    made = read_json(raw / DESCRIPTION)
+    """Check a track of precomputed features; return as `_check` does.
+
+    The track ends at its last frame. Its level is unknown, so its peak is 0 dBFS.
+    """
+    description = read_json(raw / DESCRIPTION)
     frames = len(np.load(raw / track.path, mmap_mode="r", allow_pickle=False))
-    there = round((frames - 1) * made["hop_length"] / made["sample_rate"], 6)
-    if not window_starts(there, seconds, seconds):
-        return f"too short: {there:.2f} s, a segment has {seconds:g} s"
-    return IndexedTrack(track.track, track.path, track.genre, track.artist, there, made["sample_rate"], 1, 0.0)
+    track_seconds = round((frames - 1) * description["hop_length"] / description["sample_rate"], 6)
+    if not window_starts(track_seconds, seconds, seconds):
+        return f"too short: {track_seconds:.2f} s, a segment has {seconds:g} s"
+    return IndexedTrack(track.track, track.path, track.genre, track.artist, track_seconds, description["sample_rate"], 1, 0.0)

@@ -1,13 +1,14 @@
-"""Who may be trained on, and who judges: the split protocols.
+"""Split protocols: the assignment of tracks to train, valid and test.
 
 ================  ==================================================================================================
-``official``      the data set's own split; tracks that it leaves out are rejected by name
-``artist``        no artist on two sides: grouped by artist, stratified by genre
-``track``         no track on two sides: stratified by genre; artists may cross, which is counted
-``segment``       windows shuffled: the leak that inflates many published scores, here for showing it
+``official``      the data set's own split; tracks without a split in it are rejected by name
+``artist``        grouped by artist, stratified by genre: each artist is on one side only
+``track``         stratified by genre: each track is on one side only; artists that cross are counted
+``segment``       windows shuffled: segments of one track cross; kept to show the leak that inflates many published scores
 ================  ==================================================================================================
 
-Where ``official`` has no test part, see `NO_TEST`. Fold ``fold`` of ``folds`` is the test, the next one valid, the others train.
+The other protocols assign fold ``fold`` of ``folds`` to test, the next fold to valid, and the remaining folds to train.
+If ``official`` has no test part, `_official` builds one; `NO_TEST` is the note that metrics then carry.
 """
 
 from __future__ import annotations
@@ -33,24 +34,30 @@ class Crossings:
 
     @property
     def leaky(self) -> bool:
+        """Whether a track or a known artist is on more than one side."""
         return self.tracks > 0 or bool(self.artists)
 
 
 def assign_folds(groups: Sequence[str], genres: Sequence[str], folds: int, seed: int) -> list[int]:
-    """Fold of each item: a group stays whole, and every genre is spread as evenly as its groups allow.
+    """Assign each item to a fold: groups stay whole, genres are spread evenly.
 
-    Groups go, largest first and in seeded order among equals, to the fold that holds the fewest items of the group's main genre.
-    So a genre with at least `folds` groups of its own is in every fold, which `StratifiedGroupKFold` does not promise.
+    The function assigns one group after another, the largest first; the seed orders groups of equal size. Each group goes to the
+    fold with the fewest items of the group's main genre. So every fold contains each genre that has at least `folds` groups of its
+    own; scikit-learn's `StratifiedGroupKFold` does not guarantee this.
 
     Parameters
     ----------
-    groups, genres : sequences of str, one item each
+    groups, genres : sequence of str
+        Group and genre of each item, of equal length.
     folds : int > 1
+        Number of folds.
     seed : int
+        Seed of the order of groups of equal size.
 
     Returns
     -------
-    list of int, in [0, folds)
+    list of int
+        Fold of each item, in [0, folds).
     """
     members: dict[str, Counter[str]] = defaultdict(Counter)
     for group, genre in zip(groups, genres, strict=True):
@@ -78,77 +85,96 @@ def split(
     windows: Sequence[int],
     together: Iterable[tuple[str, str]] = (),
 ) -> list[list[str]]:
-    """Split of each window of each track.
+    """Assign each window of each track to train, valid or test.
 
     Parameters
     ----------
     tracks : sequence of Track
+        Tracks to split.
     protocol : {"official", "artist", "track", "segment"}
+        Split protocol; see the module's table.
     folds, fold, seed : int
-        Of ``official`` only where it has no test part.
+        Number of folds, test fold and seed. ``official`` uses `folds` and `seed` only if it has no test part.
     windows : sequence of int
         Number of windows of each track.
-    together : iterable of (track, track)
-        Kept on one side by ``artist`` and ``track``: copies of one recording.
+    together : iterable of (str, str)
+        Pairs of track names: duplicates of one recording, which ``artist`` and ``track`` keep on one side.
 
     Returns
     -------
     list of list of str
-        For each track, for each of its windows: train, valid, test, or empty (left out by ``official``).
+        Side of each window of each track: train, valid, test, or empty if ``official`` leaves the track out.
 
     Raises
     ------
     GenreError
-        A genre is missing from a side, or a track or known artist crosses where the protocol promises that none does.
+        A genre is missing from a side, or a track or known artist crosses under ``official`` or ``artist``.
     """
     if protocol == "segment":
         names = [f"{t.track}\n{i}" for t, n in zip(tracks, windows, strict=True) for i in range(n)]
         genres = [t.genre for t, n in zip(tracks, windows, strict=True) for _ in range(n)]
-        flat = iter(_sides(assign_folds(names, genres, folds, seed), folds, fold))
-        sides = [[next(flat) for _ in range(n)] for n in windows]
+        side_of_next_window = iter(_sides(assign_folds(names, genres, folds, seed), folds, fold))
+        sides = [[next(side_of_next_window) for _ in range(n)] for n in windows]
     else:
         if protocol == "official":
             per_track = _official(tracks, folds, seed)
         else:
             groups = [artist_group(t.artist, t.track) for t in tracks] if protocol == "artist" else [t.track for t in tracks]
-            groups = _joined(groups, tracks, together)
+            groups = _merge_linked(groups, tracks, together)
             per_track = _sides(assign_folds(groups, [t.genre for t in tracks], folds, seed), folds, fold)
         sides = [[side] * n for side, n in zip(per_track, windows, strict=True)]
-    # Of a fold of the train part that stands aside as valid, no genre is asked: it may be one of few artists.
+    # If valid is a fold of the train part, a genre with few artists may be missing from it.
     needed = ("train", "test") if protocol == "official" and lacks_test(tracks) else SPLITS
     _check_complete(tracks, sides, protocol, folds, needed)
     crossing = crossings(tracks, sides)
     if crossing.leaky and protocol in ("official", "artist"):
         raise GenreError(
-            f"segment.protocol: {protocol}: {crossing.tracks} tracks and {len(crossing.artists)} known artists stand on more than one "
-            f"side ({', '.join(crossing.artists[:5])}); mend the data set's split, or use another protocol"
+            f"segment.protocol: {protocol}: {crossing.tracks} tracks and {len(crossing.artists)} known artists are on more than one "
+            f"side ({', '.join(crossing.artists[:5])}); correct the data set's split, or use another protocol"
         )
     return sides
 
 
-def _joined(groups: Sequence[str], tracks: Sequence[Track], together: Iterable[tuple[str, str]]) -> list[str]:
-    """Merge the groups of tracks that `together` links, under the name that sorts first."""
+def _merge_linked(groups: Sequence[str], tracks: Sequence[Track], together: Iterable[tuple[str, str]]) -> list[str]:
+    """Merge groups that `together` links; return the merged group of each track.
+
+    A merged group takes the name that sorts first.
+    """
     group_of = {t.track: group for t, group in zip(tracks, groups, strict=True)}
-    others = linked((group_of.get(a, f"\n\n{a}"), group_of.get(b, f"\n\n{b}")) for a, b in together)
+    linked_groups = linked((group_of.get(a, f"\n\n{a}"), group_of.get(b, f"\n\n{b}")) for a, b in together)
     used = set(groups)
-    return [min(others[group] & used) if group in others else group for group in groups]
+    return [min(linked_groups[group] & used) if group in linked_groups else group for group in groups]
 
 
 def linked(pairs: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
-    """Return all names that each name in `pairs` is linked to, directly or through others."""
-    import networkx as nx  # here, as a prediction imports this module too and should start quickly
+    """Find the connected component of each name in `pairs`.
+
+    Parameters
+    ----------
+    pairs : iterable of (str, str)
+        Links between two names.
+
+    Returns
+    -------
+    dict of str to set of str
+        All names that are linked to each name, directly or through other names, and the name itself.
+    """
+    import networkx as nx  # imported here because predictions import this module too and should start quickly
 
     return {name: names for names in nx.connected_components(nx.Graph(pairs)) for name in names}
 
 
 def lacks_test(tracks: Sequence[Track]) -> bool:
-    """Tell whether the data set's own split has a valid part and no test part."""
+    """Check whether the data set's own split has a valid part but no test part."""
     return any(t.split == "valid" for t in tracks) and not any(t.split == "test" for t in tracks)
 
 
 def _official(tracks: Sequence[Track], folds: int, seed: int) -> list[str]:
-    """The data set's own split. Without a test part, its valid part is the test, and a fold of its train part, by artist, is valid:
-    what judges never chooses the weights."""
+    """Return each track's side in the data set's own split.
+
+    If the split has no test part, its valid part becomes test, and one fold of its train part, grouped by artist, becomes valid.
+    So the tracks that score a model never choose its weights.
+    """
     if not lacks_test(tracks):
         return [t.split for t in tracks]
     train = [t for t in tracks if t.split == "train"]
@@ -163,11 +189,24 @@ def _official(tracks: Sequence[Track], folds: int, seed: int) -> list[str]:
 
 
 def crossings(tracks: Sequence[Track], sides: Sequence[Sequence[str]]) -> Crossings:
-    """Count the tracks, and name the known artists, that stand on more than one side."""
+    """Find the tracks and known artists that are on more than one side.
+
+    Parameters
+    ----------
+    tracks : sequence of Track
+        Tracks of the split.
+    sides : sequence of sequence of str
+        Side of each window of each track; an empty side is ignored.
+
+    Returns
+    -------
+    Crossings
+        Number of crossing tracks, and names of crossing artists, sorted.
+    """
     by_artist: dict[str, set[str]] = defaultdict(set)
     crossing_tracks = 0
-    for track, of_windows in zip(tracks, sides, strict=True):
-        used = {side for side in of_windows if side}
+    for track, window_sides in zip(tracks, sides, strict=True):
+        used = {side for side in window_sides if side}
         crossing_tracks += len(used) > 1
         if track.artist:
             by_artist[track.artist] |= used
@@ -175,29 +214,31 @@ def crossings(tracks: Sequence[Track], sides: Sequence[Sequence[str]]) -> Crossi
 
 
 def _sides(folds_of: Sequence[int], folds: int, fold: int) -> list[str]:
+    """Convert each item's fold to its side: `fold` is test, the next fold is valid."""
     return ["test" if f == fold else "valid" if f == (fold + 1) % folds else "train" for f in folds_of]
 
 
 def _check_complete(tracks: Sequence[Track], sides: Sequence[Sequence[str]], protocol: str, folds: int, needed: Sequence[str]) -> None:
-    held: dict[str, set[str]] = defaultdict(set)
+    """Raise a GenreError if a genre is missing from one of the `needed` sides."""
+    sides_of: dict[str, set[str]] = defaultdict(set)
     artists: dict[str, set[str]] = defaultdict(set)
-    for track, of_windows in zip(tracks, sides, strict=True):
-        held[track.genre] |= set(of_windows)
+    for track, window_sides in zip(tracks, sides, strict=True):
+        sides_of[track.genre] |= set(window_sides)
         artists[track.genre].add(artist_group(track.artist, track.track))
-    lacking = [(genre, side) for genre in sorted(held) for side in needed if side not in held[genre]]
-    if not lacking:
+    missing = [(genre, side) for genre in sorted(sides_of) for side in needed if side not in sides_of[genre]]
+    if not missing:
         return
     counts = Counter(track.genre for track in tracks)
-    genres = list(dict.fromkeys(genre for genre, _ in lacking))
-    what = "; ".join(
-        f"{genre!r} ({counts[genre]} tracks, {len(artists[genre])} artists) has none in {', '.join(s for g, s in lacking if g == genre)}"
+    genres = list(dict.fromkeys(genre for genre, _ in missing))
+    details = "; ".join(
+        f"{genre!r} ({counts[genre]} tracks, {len(artists[genre])} artists) has none in {', '.join(s for g, s in missing if g == genre)}"
         for genre in genres[:5]
     ) + ("; ..." if len(genres) > 5 else "")
     remedy = {
-        "official": "give the data set a split for these, or set segment.protocol to artist or track",
+        "official": "give the data set a split for these genres, or set segment.protocol to artist or track",
         "artist": f"each genre needs an artist of its own for each of the {folds} folds: add artists, lower segment.folds (at least 3), "
-        "or set segment.protocol to track (artists may then cross; it is reported)",
+        "or set segment.protocol to track (artists may then cross; the report counts them)",
         "track": f"each genre needs {folds} tracks: add tracks or lower segment.folds (at least 3)",
         "segment": f"each genre needs {folds} segments: add tracks",
     }[protocol]
-    raise GenreError(f"segment.protocol: {protocol}: genre {what}; {remedy}")
+    raise GenreError(f"segment.protocol: {protocol}: genre {details}; {remedy}")

@@ -1,1 +1,1 @@
-"""Where audio comes from: each data set is one module, which writes a catalogue."""
+"""Data sets: each module brings its tracks and writes their catalogue."""

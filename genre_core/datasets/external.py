@@ -1,4 +1,7 @@
-"""Audio from outside the data set: a list of URLs and files becomes clips, whatever can not be had is named with its reason."""
+"""External audio: clips from a list of URLs and files.
+
+The manifest lists all clips; a clip that is not available has the reason there.
+"""
 
 from __future__ import annotations
 
@@ -18,27 +21,29 @@ from genre_core.errors import AudioError, GenreError, one_line
 from genre_core.util.files import read_csv, write_csv
 
 MANIFEST = "manifest.csv"
-_OFFLINE_AFTER = 3  # clips in a row without network, or sent away, after which the rest is not tried
+_MAX_FAILURES = 3  # after so many successive clips of a host without an answer or refused, its other clips are not tried
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A row of the list, and of the manifest.
+    """Row of the list and of the manifest: a clip.
 
     Attributes
     ----------
     clip : str
-        Number and name; unique.
+        Unique name: the number and the title.
     url, file : str
-        One of them; `file` is relative to the list's folder.
+        Source: a web address or a path relative to the list's folder. One of them is empty.
     genre, title : str
+        Genre and title of the clip.
     start_seconds, seconds : float
-        The part to use; all that there is where `seconds` is 0.
+        Start and length of the clip in the source. If `seconds` is 0, the clip ends with the source.
     status : {"", "ok", "failed", "skipped"}
+        Result of `fetch`; empty in the list.
     reason : str
-        Why it is not ok.
+        Reason if the status is failed or skipped.
     path : str
-        Of the clip, relative to the manifest's folder.
+        Path of the clip, relative to the manifest's folder; empty if the status is not ok.
     """
 
     clip: str
@@ -54,12 +59,25 @@ class Clip:
 
 
 def read_list(path: str | Path) -> list[Clip]:
-    """Read a list: columns url, file, genre, title, start, seconds; lines that begin with ``#`` are comments.
+    """Read a list of clips.
+
+    The columns are url, file, genre, title, start and seconds. Lines that begin with ``#`` are comments.
+
+    Parameters
+    ----------
+    path : str or Path
+        CSV file of the list.
+
+    Returns
+    -------
+    list of Clip
+        Clips in the order of the list, with an empty status.
 
     Raises
     ------
     GenreError
-        A row names no source or two, no genre, a URL that is not http(s), or a time that is no number.
+        A row has no source, two sources, no genre, a URL that is not http or https, or a time that is not a number of seconds from 0
+        to 1e6.
     """
     clips = []
     for number, row in enumerate(read_csv(path, ["genre"], comments=True), start=1):
@@ -68,7 +86,7 @@ def read_list(path: str | Path) -> list[Clip]:
         if bool(url) == bool(file):
             raise GenreError(f"{where}: give either url or file")
         if url and not _is_web_address(url):
-            raise GenreError(f"{where}: {url!r} is no http or https address; local audio goes in the column file")
+            raise GenreError(f"{where}: {url!r} is not an http or https address; give local audio in the column file")
         if not row["genre"]:
             raise GenreError(f"{where}: no genre")
         times = []
@@ -76,7 +94,7 @@ def read_list(path: str | Path) -> list[Clip]:
             try:
                 times.append(float(row.get(column) or 0))
             except ValueError:
-                raise GenreError(f"{where}: {column} {row[column]!r} is no number of seconds") from None
+                raise GenreError(f"{where}: {column} {row[column]!r} is not a number of seconds") from None
             if not 0 <= times[-1] < 1e6:
                 raise GenreError(f"{where}: {column} {row[column]!r} is not allowed: 0 or more seconds")
         title = row.get("title") or Path(file or urlsplit(url).path).name
@@ -86,6 +104,7 @@ def read_list(path: str | Path) -> list[Clip]:
 
 
 def _is_web_address(url: str) -> bool:
+    """Check whether `url` is a valid http or https address."""
     try:
         parts = urlsplit(url)
         usable = parts.port is None or parts.port > 0
@@ -95,30 +114,38 @@ def _is_web_address(url: str) -> bool:
 
 
 def fetch(listed: str | Path, out: str | Path, *, online: bool, limits: Limits, downloads: str | Path) -> list[Clip]:
-    """Cut every clip of a list that can be had to ``<out>/clips/<clip>.flac``, and write the manifest.
+    """Download and cut the clips of a list, and write the manifest.
 
-    Nothing here is fatal but a wrong list: a clip that can not be had is named with its reason.
+    Each available clip is ``<out>/clips/<clip>.flac``. A clip that is not available does not stop the function: its row in the
+    manifest has the reason.
 
     Parameters
     ----------
     listed : str or Path
-        See `read_list`.
+        CSV file of the list; see `read_list`.
     out : str or Path
+        Folder for the clips and the manifest.
     online : bool
-        Fetch URLs; otherwise they are skipped.
+        Whether to download URLs; if false, their clips are skipped.
     limits : Limits
+        Limits of each download.
     downloads : str or Path
-        Folder that keeps what was downloaded, by the digest of its URL: a second run asks only for what is missing.
+        Folder that keeps downloaded files, named by the digest of their URL. A second run downloads only missing files.
 
     Returns
     -------
     list of Clip
-        As in the manifest.
+        Rows of the manifest.
+
+    Raises
+    ------
+    GenreError
+        The list or the cookies file is invalid.
     """
     out, listed = Path(out), Path(listed)
     (out / "clips").mkdir(parents=True, exist_ok=True)
     done: list[Clip] = []
-    failures: Counter[str | None] = Counter()  # in a row, of each host
+    failures: Counter[str | None] = Counter()  # successive failures of each host
     cookies_exist(limits)
     for clip in tqdm(read_list(listed), desc="fetch_external", unit="clip", disable=None):
         host = urlsplit(clip.url).hostname
@@ -128,9 +155,9 @@ def fetch(listed: str | Path, out: str | Path, *, online: bool, limits: Limits, 
             elif not online:
                 done.append(replace(clip, status="skipped", reason="external.online is false"))
                 continue
-            elif failures[host] >= _OFFLINE_AFTER:
+            elif failures[host] >= _MAX_FAILURES:
                 raise UnavailableError(
-                    f"not tried: {failures[host]} clips of {host} before it met no network, or were sent away", stop=True
+                    f"not tried: {failures[host]} clips of {host} before this one got no answer, or were refused", stop=True
                 )
             else:
                 source = download(clip.url, Path(downloads), limits)
@@ -142,7 +169,7 @@ def fetch(listed: str | Path, out: str | Path, *, online: bool, limits: Limits, 
                     raise
                 if clip.start_seconds and "holds no audio there" in str(error):
                     raise AudioError(f"start {clip.start_seconds:g} s lies beyond the end of {clip.url}; correct the row") from None
-                source.unlink(missing_ok=True)  # it may be mended where it came from
+                source.unlink(missing_ok=True)  # so that the next run downloads it again: the site may have corrected it
                 raise AudioError(f"{clip.url}: {str(error).removeprefix(f'{source}: ')}") from None
             write(out / target, audio.y, audio.sample_rate)
             done.append(replace(clip, status="ok", path=target))
@@ -155,7 +182,7 @@ def fetch(listed: str | Path, out: str | Path, *, online: bool, limits: Limits, 
 
 
 def read_manifest(folder: str | Path) -> list[Clip]:
-    """Read the manifest that `fetch` wrote."""
+    """Read the manifest that `fetch` wrote to `folder`."""
     names = [f.name for f in fields(Clip)]
     rows: Iterable[dict[str, Any]] = read_csv(Path(folder) / MANIFEST, names, strip=False)
     return [Clip(**{**row, "start_seconds": float(row["start_seconds"]), "seconds": float(row["seconds"])}) for row in rows]

@@ -1,7 +1,13 @@
-"""Your own music: ``<root>/<genre>/<file>``, optionally described by ``<root>/metadata.csv``.
+"""Data set of a user's own music: ``<root>/<genre>/<file>``.
 
-Columns of metadata.csv: ``path`` (relative to the root) and any of ``genre`` (default: the first folder of the
-path), ``artist`` (empty: unknown) and ``split`` (train, valid, test, or empty), the split for ``segment.protocol: official``.
+An optional table, ``<root>/metadata.csv``, describes the files:
+
+==========  ==========================================================================
+``path``    path of the file, relative to the root; required
+``genre``   genre; default: the first folder of the path
+``artist``  artist; empty if unknown
+``split``   train, valid, test, or empty: the split for ``segment.protocol: official``
+==========  ==========================================================================
 """
 
 from __future__ import annotations
@@ -18,7 +24,7 @@ from genre_core.errors import GenreError, one_line
 from genre_core.util.files import DEEPEST, read_csv
 
 METADATA = "metadata.csv"
-_OUR_NAMES = {CATALOGUE, DESCRIPTION, METADATA}  # what stands beside the tracks, here or in data/raw
+_RESERVED_NAMES = {CATALOGUE, DESCRIPTION, METADATA}  # files of this project in the same folder as the tracks, here or in data/raw
 
 
 def download(root: str | Path, out: str | Path) -> list[Track]:
@@ -27,25 +33,31 @@ def download(root: str | Path, out: str | Path) -> list[Track]:
     Parameters
     ----------
     root : str or Path
+        Folder of the music.
     out : str or Path
+        Folder for the links and the catalogue.
 
     Returns
     -------
     list of Track
-        Sorted by path. A file that metadata.csv names and that is not there is kept: ``segment`` rejects it by name.
+        Tracks sorted by path. Missing files that metadata.csv names are included; ``segment`` rejects them by name.
 
     Raises
     ------
     GenreError
-        `root` is no folder, holds fewer than two genres, or its metadata.csv is wrong.
+        `root` is not a folder, holds fewer than two genres, has an invalid metadata.csv, or a file can be neither linked nor copied.
     """
     root, out = Path(root), Path(out)
-    tracks, found, left = scan(root)
-    if stray := left.stray + [track.path for track in tracks if not track.genre]:
-        warnings.warn(f"{root}: ignored {len(stray)} files that are no audio or lie in no genre's folder: {_some(stray)}", stacklevel=2)
-    if left.links:
+    tracks, existing, left_out = scan(root)
+    if stray := left_out.stray + [track.path for track in tracks if not track.genre]:
         warnings.warn(
-            f"{root}: ignored {len(left.links)} links that leave the folder: {_some(left.links)}; put the files themselves there",
+            f"{root}: ignored {len(stray)} files that are not audio or are not in the folder of a genre: {_first_names(stray)}",
+            stacklevel=2,
+        )
+    if left_out.links:
+        warnings.warn(
+            f"{root}: ignored {len(left_out.links)} links that leave the folder: {_first_names(left_out.links)}; "
+            "put the files themselves there",
             stacklevel=2,
         )
     tracks = [track for track in tracks if track.genre]
@@ -56,7 +68,7 @@ def download(root: str | Path, out: str | Path) -> list[Track]:
             f"{' (' + genres[0] + ')' if genres else ''}; at least two genres are needed, as <genre>/<file>"
         )
     for track in tracks:
-        if track.path in found:
+        if track.path in existing:
             link(root / track.path, out / track.path)
     write_catalogue(out, tracks)
     return tracks
@@ -64,48 +76,76 @@ def download(root: str | Path, out: str | Path) -> list[Track]:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Paths below a music folder that are not used: files that are no audio, and links that leave the folder."""
+    """Unused paths in a music folder, relative to it.
+
+    Attributes
+    ----------
+    stray : list of str
+        Files that are not audio, and folders that are too deep or have a reserved name.
+    links : list of str
+        Links that leave the folder.
+    """
 
     stray: list[str]
     links: list[str]
 
 
 def scan(root: Path) -> tuple[list[Track], set[str], LeftOut]:
-    """List the tracks of `root`, the paths that exist, and what is left out.
+    """List the tracks and the unused files of a music folder.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the music.
+
+    Returns
+    -------
+    tracks : list of Track
+        Audio files, and files that metadata.csv names, sorted by path.
+    existing : set of str
+        Paths of the tracks whose files exist.
+    left_out : LeftOut
+        Unused paths.
 
     Raises
     ------
     GenreError
-        `root` is no folder, or its metadata.csv is wrong.
+        `root` is not a folder, or its metadata.csv is invalid.
     """
     if not root.is_dir():
-        raise GenreError(f"{str(root)!r} is no folder; name one that holds <genre>/<file> (dataset.folder.path in params.yaml)")
+        raise GenreError(f"{str(root)!r} is not a folder; name one that holds <genre>/<file> (dataset.folder.path in params.yaml)")
     metadata = _read_metadata(root)
-    found, stray, links = _audio_files(root)
-    found |= {path for path in metadata if (root / path).is_file()}  # whatever its name ends in
+    existing, stray, links = _audio_files(root)
+    existing |= {path for path in metadata if (root / path).is_file()}  # with any suffix
     tracks = []
-    for path in sorted(found | metadata.keys()):
+    for path in sorted(existing | metadata.keys()):
         row = metadata.get(path, {})
         genre = row.get("genre") or (PurePosixPath(path).parts[0] if "/" in path else "")
         tracks.append(Track(path, path, genre, row.get("artist", ""), row.get("split", "")))
-    return tracks, found, LeftOut([path for path in stray if path not in found], links)
+    return tracks, existing, LeftOut([path for path in stray if path not in existing], links)
 
 
 def leaves(path: Path, root: Path) -> bool:
-    """Tell whether `path`, its links followed, lies outside the folder `root`."""
+    """Check whether `path` leads outside the folder `root`, with links resolved."""
     return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
 
 
 def link(source: Path, target: Path) -> None:
-    """Hard-link `source` as `target`; a symbolic link across disks, a copy where neither is possible.
+    """Create a hard link `target` to the file `source`.
 
-    DVC moves neither the link's source nor its rights: it replaces the link by one into its own cache.
+    Across disks it creates a symbolic link, and if links are impossible, a copy. DVC does not move the source and does not change
+    its permissions: it replaces the link by a link into its own cache.
+
+    Raises
+    ------
+    GenreError
+        The file can be neither linked nor copied.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     source = source.resolve()
-    for make in (os.link, os.symlink, shutil.copyfile):
+    for create in (os.link, os.symlink, shutil.copyfile):
         try:
-            make(source, target)
+            create(source, target)
             return
         except OSError as error:
             failure = error
@@ -113,7 +153,10 @@ def link(source: Path, target: Path) -> None:
 
 
 def _audio_files(root: Path) -> tuple[set[str], list[str], list[str]]:
-    """Audio files, other files, and links that leave the folder, as POSIX paths relative to `root`; hidden ones are left out."""
+    """List audio files, other paths, and links that leave the folder.
+
+    The paths are POSIX paths relative to `root`. Hidden files and folders are skipped.
+    """
     audio: set[str] = set()
     stray: list[str] = []
     links: list[str] = []
@@ -123,15 +166,15 @@ def _audio_files(root: Path) -> tuple[set[str], list[str], list[str]]:
             subfolders.clear()
             continue
         visited.add(real)
-        shown = sorted(s for s in subfolders if not s.startswith("."))
+        visible = sorted(s for s in subfolders if not s.startswith("."))
         if len(Path(folder).relative_to(root).parts) >= DEEPEST:
-            stray += [(Path(folder) / name).relative_to(root).as_posix() for name in shown]
-            shown = []
-        outside = {name for name in [*shown, *names] if Path(folder, name).is_symlink() and leaves(Path(folder, name), root)}
+            stray += [(Path(folder) / name).relative_to(root).as_posix() for name in visible]
+            visible = []
+        outside = {name for name in [*visible, *names] if Path(folder, name).is_symlink() and leaves(Path(folder, name), root)}
         links += [Path(folder, name).relative_to(root).as_posix() for name in sorted(outside) if not name.startswith(".")]
-        ours = {name for name in shown if Path(folder) == root and name.casefold() in _OUR_NAMES}
-        stray += sorted(ours)
-        subfolders[:] = [name for name in shown if name not in outside | ours]
+        reserved = {name for name in visible if Path(folder) == root and name.casefold() in _RESERVED_NAMES}
+        stray += sorted(reserved)
+        subfolders[:] = [name for name in visible if name not in outside | reserved]
         for name in names:
             path = Path(folder, name)
             if name.startswith(".") or name in outside or (path.parent == root and name in (METADATA, "README.md")):
@@ -145,7 +188,7 @@ def _audio_files(root: Path) -> tuple[set[str], list[str], list[str]]:
 
 
 def _is_text(name: str) -> bool:
-    """Tell whether a file's name is Unicode, not bytes of another encoding."""
+    """Check whether a file's name is Unicode, not bytes of another encoding."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -154,30 +197,32 @@ def _is_text(name: str) -> bool:
 
 
 def _read_metadata(root: Path) -> dict[str, dict[str, str]]:
+    """Read and check metadata.csv; return its rows by path, empty without the file."""
     file = root / METADATA
     if not file.exists():
         return {}
     if leaves(file, root):
-        raise GenreError(f"{file}: is a link that leaves the folder; put the file itself there")
+        raise GenreError(f"{file} is a link that leaves the folder; put the file itself there")
     rows: dict[str, dict[str, str]] = {}
     for number, row in enumerate(read_csv(file, ["path"]), start=2):
         path = PurePosixPath(row["path"].replace("\\", "/")).as_posix()
         where = f"{file}, line {number}"
         if "\0" in path or path == "." or path.startswith("/") or ".." in PurePosixPath(path).parts:
             raise GenreError(f"{where}: path {row['path']!r} must be relative and stay inside {root}")
-        if any(part.startswith(".") for part in PurePosixPath(path).parts) or path.split("/")[0].casefold() in _OUR_NAMES:
+        if any(part.startswith(".") for part in PurePosixPath(path).parts) or path.split("/")[0].casefold() in _RESERVED_NAMES:
             raise GenreError(f"{where}: path {row['path']!r} is hidden, or a name of this project's own files; give the file another name")
         if path.lower().endswith(".npy"):
-            raise GenreError(f"{where}: path {row['path']!r} is an array, no audio; see dataset.features for features made elsewhere")
+            raise GenreError(f"{where}: path {row['path']!r} is an array, not audio; see dataset.features for precomputed features")
         if leaves(root / path, root):
             raise GenreError(f"{where}: path {row['path']!r} is a link that leaves {root}; put the file itself there")
         if path in rows:
-            raise GenreError(f"{where}: path {path!r} stands there twice; keep one row")
+            raise GenreError(f"{where}: path {path!r} occurs twice; keep one row")
         if row.get("split", "") not in ("", *SPLITS):
             raise GenreError(f"{where}: split {row['split']!r} is not allowed: {', '.join(SPLITS)}, or empty")
         rows[path] = row
     return rows
 
 
-def _some(names: list[str]) -> str:
+def _first_names(names: list[str]) -> str:
+    """Join at most five names for a message."""
     return one_line(", ".join(names[:5]) + (", ..." if len(names) > 5 else ""))

@@ -1,12 +1,12 @@
-"""GTZAN: 1,000 tracks of 30 s, ten genres.
+"""GTZAN data set: 1,000 tracks of 30 s in ten genres.
 
 G. Tzanetakis and P. Cook, "Musical genre classification of audio signals", IEEE Transactions on Speech and Audio Processing
-10(5), 2002. Its audio has no copyright clearance and no licence: research use, never redistribute it.
+10(5), 2002. The audio has no copyright clearance and no licence: use it for research only, and never redistribute it.
 
-The split for protocol ``official`` is the fault-filtered one (C. Kereliuk, B. L. Sturm, J. Larsen, "Deep learning and music
-adversaries", IEEE Transactions on Multimedia 17(11), 2015): 443 train, 197 valid, 290 test tracks; 70 with faults are left
-out. Artists, where identified, are from B. L. Sturm, "An analysis of the GTZAN music genre dataset", MIRUM 2012. No known
-artist crosses that split, save within three collaborations, which count as artists of their own: see `COLLABORATIONS`.
+The protocol ``official`` uses the fault-filtered split of C. Kereliuk, B. L. Sturm, J. Larsen, "Deep learning and music
+adversaries", IEEE Transactions on Multimedia 17(11), 2015: 443 train, 197 valid and 290 test tracks; 70 tracks with faults are left
+out. The names of identified artists are from B. L. Sturm, "An analysis of the GTZAN music genre dataset", MIRUM 2012. No known
+artist crosses that split, except members of three collaborations, which count as separate artists: see `COLLABORATIONS`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from genre_core.util.files import atomic, digest, read_csv, walk, write_csv
 
 SAMPLE_RATE = 22050  # Hz
 REPORT = "report.csv"
-COLLABORATIONS = {  # on one side of the official split, beside their member on another
+COLLABORATIONS = {  # collaboration -> its member whose own tracks are on another side of the official split
     "Lauryn Hill and Bob Marley": "Bob Marley",
     "Barbra Streisand and Donna Summer": "Donna Summer",
     "Aretha Franklin, Celine Dion, Mariah Carey, Shania Twain & Gloria Estefan": "Shania Twain",
@@ -43,7 +43,7 @@ _NAME = re.compile(r"([a-z]+)\.(\d{5})\.(wav|au|flac|mp3|ogg|aiff?)", re.IGNOREC
 
 @dataclass(frozen=True)
 class Mirror:
-    """An address of the archive."""
+    """Web address of the archive, with its size in bytes and SHA-256 if fixed."""
 
     url: str
     size: int | None = None
@@ -51,7 +51,7 @@ class Mirror:
 
 
 MIRRORS = (
-    # Seen with 1,226,192,050 bytes in August 2026, and may change there: its content is checked instead.
+    # had 1,226,192,050 bytes in August 2026; the archive may change there, so its content is checked, not its size
     Mirror("https://huggingface.co/datasets/marsyas/gtzan/resolve/main/data/genres.tar.gz"),
     Mirror(
         "http://opihi.cs.uvic.ca/sound/genres.tar.gz",  # the canonical home, dead since 2022
@@ -64,7 +64,7 @@ _MAX_ARCHIVE_BYTES = 2_000_000_000
 
 @dataclass(frozen=True)
 class Known:
-    """A row of the packaged table."""
+    """Row of the packaged table: a track, and its length in samples at 22,050 Hz."""
 
     track: str
     genre: str
@@ -74,7 +74,13 @@ class Known:
 
 
 def table() -> dict[str, Known]:
-    """Read the packaged table of all 1,000 tracks, by name."""
+    """Read the packaged table of all 1,000 tracks.
+
+    Returns
+    -------
+    dict of str to Known
+        Rows by the name of the track, such as "blues.00000".
+    """
     rows = read_csv(_TABLE, ["track", "genre", "split", "artist", "n_samples"], comments=True)
     return {r["track"]: Known(r["track"], r["genre"], r["split"], r["artist"], int(r["n_samples"])) for r in rows}
 
@@ -82,25 +88,29 @@ def table() -> dict[str, Known]:
 def download(
     out: str | Path, *, path: str, partial: bool, downloads: str | Path, mirrors: tuple[Mirror, ...] = MIRRORS, **options: object
 ) -> list[Track]:
-    """Bring the tracks from a local copy or a mirror to `out`, check them, and write the catalogue and a report of all faults.
+    """Copy or download the tracks, check them, and write their catalogue.
+
+    The function also writes a report of all faults, ``<out>/report.csv``.
 
     Parameters
     ----------
     out : str or Path
+        Folder for the tracks, the catalogue and the report.
     path : str
-        A local ``.tar.gz``, ``.zip`` or folder in any of the layouts met in the wild; empty: the mirrors are tried.
+        Local copy: a ``.tar.gz``, a ``.zip`` or a folder in any layout. If it is empty, the mirrors are tried.
     partial : bool
-        Accept a copy that lacks tracks.
+        Whether to accept a copy with missing tracks.
     downloads : str or Path
-        Folder that keeps the archive, outside of what DVC deletes.
+        Folder that keeps the downloaded archive. DVC must not delete it.
     mirrors : tuple of Mirror
+        Web addresses of the archive, tried in this order.
     **options
-        For `fetch`.
+        Options of `util.download.fetch`.
 
     Returns
     -------
     list of Track
-        Those that are there. Unreadable ones among them: ``segment`` rejects them by name.
+        Tracks that the copy contains. Unreadable tracks are included; ``segment`` rejects them by name.
 
     Raises
     ------
@@ -110,84 +120,105 @@ def download(
     out = Path(out)
     known = table()
     if path:
-        found = _from_local(Path(path), out)
+        paths = _from_local(Path(path), out)
         source = path
     else:
-        found, source = _from_mirrors(out, Path(downloads), mirrors, partial, options)
-    problems = _check(out, found, known)
+        paths, source = _from_mirrors(out, Path(downloads), mirrors, partial, options)
+    problems = _find_problems(out, paths, known)
     write_csv(out / REPORT, ["track", "problem", "detail"], problems)
     counts = Counter(row["problem"] for row in problems)
     if problems:
-        named = ", ".join(row["track"] for row in problems if row["problem"] == "unreadable")
+        unreadable = ", ".join(row["track"] for row in problems if row["problem"] == "unreadable")
         summary = ", ".join(f"{count} {problem}" for problem, count in sorted(counts.items()))
-        say(f"gtzan: {summary}{f' ({named})' if named else ''}; see {out / REPORT}")
+        say(f"gtzan: {summary}{f' ({unreadable})' if unreadable else ''}; see {out / REPORT}")
     missing = [row["track"] for row in problems if row["problem"] == "missing"]
     if missing and not partial:
         raise GenreError(
-            f"{source}: {len(missing)} of GTZAN's 1,000 tracks are missing ({', '.join(missing[:3])}, ...); name a whole copy with "
+            f"{source}: {len(missing)} of GTZAN's 1,000 tracks are missing ({', '.join(missing[:3])}, ...); name a complete copy with "
             "dataset.gtzan.path, or accept this one with dataset.gtzan.partial: true"
         )
-    tracks = [Track(k.track, found[k.track], k.genre, k.artist, k.split) for k in known.values() if k.track in found]
+    tracks = [Track(k.track, paths[k.track], k.genre, k.artist, k.split) for k in known.values() if k.track in paths]
     if not tracks:
-        raise GenreError(f"{source}: holds no track of GTZAN; its files are named <genre>.<five digits>.wav or .au")
+        raise GenreError(f"{source}: holds no track of GTZAN; GTZAN's files are named <genre>.<five digits>.wav or .au")
     write_catalogue(out, tracks)
     return tracks
 
 
 def place(member: PurePosixPath) -> str | None:
-    """Return the place of a file, ``<genre>/<track>.<suffix>``; None if it is no track."""
+    """Convert a file's path in a copy to its path in the data set.
+
+    Parameters
+    ----------
+    member : PurePosixPath
+        Path of the file in an archive or folder.
+
+    Returns
+    -------
+    str or None
+        ``<genre>/<track>.<suffix>``, or None if the file is not a track of GTZAN.
+    """
     match = _NAME.fullmatch(member.name)
-    if match is None or "__MACOSX" in member.parts:  # that leaves ._*, .DS_Store, *.mf and everything else out
+    if match is None or "__MACOSX" in member.parts:  # skips ._*, .DS_Store, *.mf and others
         return None
     genre, number, suffix = (part.lower() for part in match.groups())
     return f"{genre}/{genre}.{number}.{suffix}"
 
 
 def _from_local(path: Path, out: Path) -> dict[str, str]:
+    """Link or unpack a local copy to `out`; return the path of each track."""
     if path.is_dir():
         placed = [(file, place(PurePosixPath(file.relative_to(path).as_posix()))) for file in _files(path)]
         sources = [(file, target) for file, target in placed if target is not None]
-        found = _by_track((target for _, target in sources), path)
+        paths = _path_of_each_track((target for _, target in sources), path)
         for file, target in sources:
             link(file, out / target)
-        return found
+        return paths
     if not path.is_file():
-        raise GenreError(f"dataset.gtzan.path: {str(path)!r} is no archive and no folder; correct it, or leave it empty to try the mirrors")
-    return _by_track(unpack(path, place, out), path)
+        raise GenreError(
+            f"dataset.gtzan.path: {str(path)!r} is neither an archive nor a folder; correct it, or leave it empty to try the mirrors"
+        )
+    return _path_of_each_track(unpack(path, place, out), path)
 
 
 def _files(path: Path) -> list[Path]:
-    """Files below a folder; links that leave it are not followed, and said."""
+    """List the files in a folder and its subfolders; skip and report links that leave it."""
     files, links = [], []
     for folder, folders, names in walk(path):
         outside = {name for name in (*folders, *names) if (folder / name).is_symlink() and leaves(folder / name, path)}
         links += [folder / name for name in sorted(outside)]
         files += [folder / name for name in names if name not in outside]
     if links:
-        warnings.warn(f"{path}: ignored {len(links)} links that leave the folder, such as {links[0]}; name the real folder", stacklevel=2)
+        warnings.warn(
+            f"{path}: ignored {len(links)} links that leave the folder, for example {links[0]}; name the real folder", stacklevel=2
+        )
     return sorted(file for file in files if file.is_file())
 
 
 def _from_mirrors(
     out: Path, downloads: Path, mirrors: tuple[Mirror, ...], partial: bool, options: dict[str, object]
 ) -> tuple[dict[str, str], str]:
+    """Download the archive from the first mirror that works, and unpack it.
+
+    Return the path of each track, and the address of the mirror.
+    """
     failures = []
     for mirror in mirrors:
         target = downloads / f"{re.sub(r'[^a-z0-9]+', '-', mirror.url.lower()).strip('-')}.tar.gz"
-        seal = target.with_name(target.name + ".sha256")  # of a copy that was whole: a cached one that changed since is fetched again
-        sha256 = mirror.sha256 or (seal.read_text().strip() if target.exists() and seal.exists() else None)
+        # written after the content is checked: a cached archive that changed later is downloaded again
+        digest_file = target.with_name(target.name + ".sha256")
+        sha256 = mirror.sha256 or (digest_file.read_text().strip() if target.exists() and digest_file.exists() else None)
         try:
             archive = fetch(mirror.url, target, max_bytes=_MAX_ARCHIVE_BYTES, size=mirror.size, sha256=sha256, **options)  # type: ignore[arg-type]
             try:
-                found = _by_track(unpack(archive, place, out), archive)
-                missing = table().keys() - found.keys()
+                paths = _path_of_each_track(unpack(archive, place, out), archive)
+                missing = table().keys() - paths.keys()
                 if len(missing) == len(table()) or (missing and not partial):
                     raise GenreError(f"its archive lacks {len(missing)} of GTZAN's 1,000 tracks")
-                with atomic(seal) as part:
+                with atomic(digest_file) as part:
                     part.write_text(digest(archive) + "\n")
-                return found, mirror.url
+                return paths, mirror.url
             except GenreError:
-                archive.unlink(missing_ok=True)  # broken: a later run must not find it
+                archive.unlink(missing_ok=True)  # a later run must not use the broken archive
                 shutil.rmtree(out, ignore_errors=True)
                 raise
         except GenreError as error:
@@ -199,34 +230,34 @@ def _from_mirrors(
     )
 
 
-def _by_track(targets: Iterable[str], source: Path) -> dict[str, str]:
-    """Target of each track; two files of one track are refused."""
-    found: dict[str, str] = {}
+def _path_of_each_track(targets: Iterable[str], source: Path) -> dict[str, str]:
+    """Map each track to its path; raise a GenreError if a track has two files."""
+    paths: dict[str, str] = {}
     for target in targets:
         track = target.rsplit("/", 1)[1].rsplit(".", 1)[0]
-        if track in found:
-            raise GenreError(f"{source}: two files of track {track} ({found[track]}, {target}); keep one")
-        found[track] = target
-    return found
+        if track in paths:
+            raise GenreError(f"{source}: two files of track {track} ({paths[track]}, {target}); keep one")
+        paths[track] = target
+    return paths
 
 
-def _check(out: Path, found: dict[str, str], known: dict[str, Known]) -> list[dict[str, str]]:
-    """Everything that is missing, unknown, unreadable or of another length."""
+def _find_problems(out: Path, paths: dict[str, str], known: dict[str, Known]) -> list[dict[str, str]]:
+    """List tracks that are missing, unknown, unreadable or of another length."""
     problems = []
 
     def report(track: str, problem: str, detail: str = "") -> None:
         problems.append({"track": track, "problem": problem, "detail": detail})
 
-    for track in tqdm(sorted(known.keys() | found.keys()), desc="check", unit="track", disable=None):
+    for track in tqdm(sorted(known.keys() | paths.keys()), desc="check", unit="track", disable=None):
         if track not in known:
-            report(track, "unknown", found[track])
-        elif track not in found:
+            report(track, "unknown", paths[track])
+        elif track not in paths:
             report(track, "missing")
         else:
             try:
-                audio = decode(out / found[track])  # all of it: a header may promise what is not there
+                audio = decode(out / paths[track])  # the whole file, because a header may state more than the file contains
             except AudioError as error:
-                report(track, "unreadable", str(error).removeprefix(f"{out / found[track]}: "))
+                report(track, "unreadable", str(error).removeprefix(f"{out / paths[track]}: "))
                 continue
             expected = known[track].n_samples * audio.sample_rate / SAMPLE_RATE
             if abs(len(audio.y) - expected) > 0.01 * SAMPLE_RATE:

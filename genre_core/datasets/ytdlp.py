@@ -1,4 +1,4 @@
-"""Download the audio of one web address through yt-dlp, within limits."""
+"""Download of the audio of one web address with yt-dlp, within limits."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _MAX_PAGE_BYTES = 50_000_000
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of a download, and options of yt-dlp.
+    """Limits and yt-dlp options of a download.
 
     Attributes
     ----------
     megabytes, minutes : float
-        Of one recording.
+        Largest size and greatest length of a recording.
     cookies_file, cookies_from_browser : str
-        yt-dlp's own options ``--cookies`` and ``--cookies-from-browser``; empty: none.
+        Values of yt-dlp's options ``--cookies`` and ``--cookies-from-browser``; not used if empty.
     backoff_s : float
-        Wait before the second try; doubled each time.
+        Waiting time before the second try, in seconds. It doubles before each further try, up to 60 s.
     deadline_s : float
-        For one recording.
+        Longest time for the download of a recording, in seconds.
     private_addresses : bool
-        URLs, redirects and playlists may lead to this machine or the local network.
+        Whether URLs, redirects and playlists may lead to this machine or the local network.
     """
 
     megabytes: float
@@ -45,7 +45,13 @@ class Limits:
 
 
 class UnavailableError(Exception):
-    """A clip that can not be had; `stop` when others will fare alike: no network, or a site that sends us away."""
+    """Error of a clip that is not available.
+
+    Attributes
+    ----------
+    stop : bool
+        Whether other clips of the site will fail too, because there is no network or the site refuses requests.
+    """
 
     def __init__(self, reason: str, *, stop: bool = False) -> None:
         super().__init__(reason)
@@ -53,12 +59,12 @@ class UnavailableError(Exception):
 
 
 def cookies_exist(limits: Limits) -> None:
-    """Refuse cookies that yt-dlp would make up.
+    """Check the cookies file, which yt-dlp would create if it is missing.
 
     Raises
     ------
     GenreError
-        The file is missing, or of another format.
+        The file is missing, or is not in Netscape format.
     """
     if not limits.cookies_file:
         return
@@ -66,48 +72,59 @@ def cookies_exist(limits: Limits) -> None:
     start = path.read_bytes()[:200] if path.is_file() else b""
     if not re.match(rb"# (Netscape )?HTTP Cookie File", start):
         raise GenreError(
-            f"external.cookies_file: {str(path)!r} is missing, or no cookie file in Netscape's format; export it anew, or leave it empty"
+            f"external.cookies_file: {str(path)!r} is missing, or not a cookie file in Netscape format; export it again, or leave it empty"
         )
 
 
 def advice(reason: str, version: str) -> tuple[str, bool]:
-    """Explain an error of yt-dlp; tell whether the next clip will fail alike.
+    """Explain an error of yt-dlp.
 
     Parameters
     ----------
     reason : str
-        yt-dlp's message.
+        Message of yt-dlp.
     version : str
-        yt-dlp's.
-    """
-    lower = re.sub(r"^\[[^\]]*\] [^\s:]+: ", "", reason).lower().replace("\u2019", "'")  # without the video's id, which may hold any digits
+        Version of yt-dlp.
 
-    def says(*signs: str) -> bool:
-        return any(re.search(rf"(?<![a-z0-9]){sign}(?![a-z0-9])", lower) for sign in signs)
+    Returns
+    -------
+    explanation : str
+        Cause of the error, and its remedy.
+    stop : bool
+        Whether other clips of the site will fail too.
+    """
+    # the id of the video is removed because it may contain 404 or 429
+    lower = re.sub(r"^\[[^\]]*\] [^\s:]+: ", "", reason).lower().replace("\u2019", "'")
+
+    def says(*patterns: str) -> bool:
+        return any(re.search(rf"(?<![a-z0-9]){pattern}(?![a-z0-9])", lower) for pattern in patterns)
 
     if says("confirm your age", "age-restricted", "members-only", "join this channel"):
-        return "for its members or of age alone (cookies of such an account: external.cookies_from_browser; or replace its row)", False
+        return "for members or adults only (give cookies of such an account: external.cookies_from_browser; or replace its row)", False
     if says("not a bot", "sign in to confirm", "login required", "log in"):
         return "the site wants a login (give yt-dlp cookies: external.cookies_from_browser or external.cookies_file)", True
     if says("http error 429", "too many requests", "rate-limit", "rate-limited"):
-        return "too many requests (wait an hour, then `dvc repro -f fetch_external`; what was fetched is kept)", True
+        return "too many requests (wait an hour, then `dvc repro -f fetch_external`; downloaded files are kept)", True
     if says("local network, which is not allowed"):
-        return "not a public address (external.private_addresses allows those of this machine and the local network)", False
+        return "not a public address (external.private_addresses allows addresses of this machine and the local network)", False
     if says("resolve", "connection refused", "unreachable", "failed to establish", "getaddrinfo", "timed out"):
         return "no network, or the server does not answer", True
     if says("http error 4(04|10)", "unavailable", "private", "removed", "terminated", "not available", "available in your country", "drm"):
-        return "gone, or not to be had from here (replace or remove its row)", False
-    return f"yt-dlp {version} could not (it ages fast: `pip install --upgrade yt-dlp` upgrades it alone)", False
+        return "gone, or not available from here (replace or remove its row)", False
+    return f"yt-dlp {version} failed (it is soon outdated: `pip install --upgrade yt-dlp` upgrades only it)", False
 
 
 def _browser(text: str) -> tuple[str, str | None, str | None, str | None] | None:
-    """yt-dlp's ``BROWSER[+KEYRING][:PROFILE][::CONTAINER]``."""
+    """Parse yt-dlp's ``BROWSER[+KEYRING][:PROFILE][::CONTAINER]``.
+
+    Return browser, profile, keyring and container, or None if `text` has another form.
+    """
     match = re.fullmatch(r"(?P<name>[^+:]+)(\+(?P<keyring>[^:]+))?(:(?!:)(?P<profile>.+?))?(::(?P<container>.+))?", text)
     return (match["name"].lower(), match["profile"], match["keyring"] and match["keyring"].upper(), match["container"]) if match else None
 
 
 class _Messages:
-    """yt-dlp's logger: silent, and keeps the last line, which says why a filter refused."""
+    """Silent logger for yt-dlp; keeps the last line, the reason of a refusal."""
 
     last = "yt-dlp gave no reason"
 
@@ -118,16 +135,30 @@ class _Messages:
 
 
 def download(url: str, folder: Path, limits: Limits) -> Path:
-    """Fetch the audio of `url` with yt-dlp into `folder`, or return what is already there.
+    """Download the audio of `url` with yt-dlp, unless `folder` contains it.
+
+    Parameters
+    ----------
+    url : str
+        Web address of the recording.
+    folder : Path
+        Folder that keeps downloaded files, named by the digest of their URL.
+    limits : Limits
+        Limits of the download.
+
+    Returns
+    -------
+    Path
+        File of the audio in `folder`.
 
     Raises
     ------
     UnavailableError
-        With yt-dlp's reason; its version when it may be too old.
+        The audio is not available. The message has the reason, and yt-dlp's version if it may be too old.
     """
     key = hashlib.sha256(url.encode()).hexdigest()[:16]
-    for kept in sorted(folder.glob(f"{key}.*")):
-        return kept
+    for downloaded in sorted(folder.glob(f"{key}.*")):
+        return downloaded
     from yt_dlp import DownloadError, YoutubeDL
     from yt_dlp.version import __version__ as version
 
@@ -150,7 +181,7 @@ def download(url: str, folder: Path, limits: Limits) -> Path:
             raise UnavailableError(f"not done after {limits.deadline_s:g} s")
 
     class Downloader(YoutubeDL):  # type: ignore[misc]
-        """yt-dlp with a bound on what it reads into memory: a web page may have no end."""
+        """yt-dlp with a limit on the size of web pages, which may be endless."""
 
         def urlopen(self, request: Any) -> Any:
             response = super().urlopen(request)
@@ -163,7 +194,7 @@ def download(url: str, folder: Path, limits: Limits) -> Path:
                 while block := read(_BLOCK_BYTES):
                     parts.append(block)
                     if (total := total + len(block)) > _MAX_PAGE_BYTES:
-                        raise UnavailableError(f"a page of more than {_MAX_PAGE_BYTES / 1e6:g} MB, and no audio")
+                        raise UnavailableError(f"a web page of more than {_MAX_PAGE_BYTES / 1e6:g} MB, not audio")
                     if time.monotonic() > deadline:
                         raise UnavailableError(f"not done after {limits.deadline_s:g} s")
                 return b"".join(parts)
@@ -180,7 +211,7 @@ def download(url: str, folder: Path, limits: Limits) -> Path:
             "outtmpl": {"default": f"{temporary}/audio.%(ext)s"},
             "noplaylist": True,
             "playlist_items": "1",
-            "extract_flat": "in_playlist",  # a playlist's items are named, not fetched
+            "extract_flat": "in_playlist",  # lists the items of a playlist without a download
             "max_filesize": bytes_allowed,
             "match_filter": refuse,
             "progress_hooks": [watch],
@@ -196,7 +227,8 @@ def download(url: str, folder: Path, limits: Limits) -> Path:
             "noprogress": True,
             "cachedir": False,
             "logger": messages,
-            "hls_prefer_native": True,  # whatever connects is Python, and is looked at
+            # all connections are made in Python, where `public_addresses_only` checks them
+            "hls_prefer_native": True,
             "ffmpeg_location": f"{temporary}/none",
             "external_downloader": {"default": "native"},
         }
@@ -215,13 +247,13 @@ def download(url: str, folder: Path, limits: Limits) -> Path:
             if time.monotonic() > deadline:
                 raise UnavailableError(f"not done after {limits.deadline_s:g} s") from None
             reason = re.sub(r"^ERROR:\s*|\x1b\[[0-9;]*m", "", str(error))
-            what, stop = advice(reason, version)
-            raise UnavailableError(f"{what}: {reason}", stop=stop) from None
-        except Exception as error:  # yt-dlp and what it uses raise many kinds; one clip must not cost the others
+            explanation, stop = advice(reason, version)
+            raise UnavailableError(f"{explanation}: {reason}", stop=stop) from None
+        except Exception as error:  # yt-dlp and its dependencies raise many types; one clip must not stop the others
             raise UnavailableError(f"yt-dlp {version} failed: {type(error).__name__}: {error}") from None
-        got = [path for path in Path(temporary).iterdir() if path.suffix != ".part"]
-        if not got:
+        downloads = [path for path in Path(temporary).iterdir() if path.suffix != ".part"]
+        if not downloads:
             raise UnavailableError(f"not downloaded: {messages.last}")
-        target = folder / f"{key}{got[0].suffix}"
-        got[0].replace(target)
+        target = folder / f"{key}{downloads[0].suffix}"
+        downloads[0].replace(target)
         return target

@@ -1,1 +1,1 @@
-"""Use a model: files and arrays, live audio, ONNX."""
+"""Use of a model: files and arrays, live audio, ONNX."""

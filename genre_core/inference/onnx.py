@@ -1,4 +1,7 @@
-"""A model as ONNX, to run without this package: samples in and probabilities out, or windows of features in and logits out."""
+"""Export of a model to ONNX, to run it without this package.
+
+The exported graph maps samples to probabilities, or windows of features to logits.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +22,18 @@ from genre_core.models import frontend
 from genre_core.models.model import GenreModel, Model
 from genre_core.util.files import atomic
 
-OPSET = 17  # the first with STFT
-TOLERANCE = 1e-4  # of a probability, against torch
+OPSET = 17  # first opset with the operator STFT
+TOLERANCE = 1e-4  # largest accepted difference of a probability from torch
 
 
 class FromSamples(nn.Module):
-    """Everything from mono samples to a file's probabilities, as `Predictor` computes it.
+    """Module from mono samples to the probabilities that `Predictor` computes.
 
     Parameters
     ----------
     model : GenreModel
     compact : bool
-        Filters in 16 bits: half a megabyte less, and up to 2e-4 of a probability.
+        True stores the mel filters in 16 bits: the file is half a megabyte smaller, and a probability differs by up to 2e-4.
     """
 
     def __init__(self, model: GenreModel, *, compact: bool) -> None:
@@ -48,7 +51,17 @@ class FromSamples(nn.Module):
         self.register_buffer("dct", torch.from_numpy(dct_basis(spec.n_mels, spec.n_mfcc)))
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
-        """Samples (n,) at the model's rate to probabilities (genres,)."""
+        """Compute the genre probabilities of a file.
+
+        Parameters
+        ----------
+        samples : torch.Tensor [shape=(n,), dtype=float32]
+            Mono samples at the sample rate of the model's first spectrogram.
+
+        Returns
+        -------
+        torch.Tensor [shape=(genres,), dtype=float32]
+        """
         spec, model = self.spec, self.model
         spectrum = torch.stft(
             nn.functional.pad(samples, (spec.n_fft // 2, spec.n_fft // 2)).unsqueeze(0),
@@ -62,26 +75,28 @@ class FromSamples(nn.Module):
         mel = 10 * torch.log10((power @ self.filters.float()).clamp(min=FLOOR_POWER))
         track = self._embeddings(mel) if model.kind == "musicnn" else mel if model.kind == "mel" else mel @ self.dct
         if model.kind != "mfcc":
-            track = track.half().float()  # the store's precision
+            track = track.half().float()  # precision of the feature store
         length = torch._shape_as_tensor(samples)[0]
-        last = length // spec.hop_length  # from the samples: the tracer fixes the shape of what the backbone gives
+        # Computed from the samples, because the tracer would turn the length of the backbone's output into a constant.
+        last_row = length // spec.hop_length
         if model.kind == "musicnn":
-            last = (last + 1 - musicnn.PATCH_FRAMES) // musicnn.PATCH_HOP_FRAMES
+            last_row = (last_row + 1 - musicnn.PATCH_FRAMES) // musicnn.PATCH_HOP_FRAMES
         count = (((length / spec.sample_rate - model.segment_seconds) / model.hop_seconds + 1e-6).floor().long() + 1).clamp(min=1)
         starts = torch.arange(count) * model.hop_seconds  # type: ignore[call-overload]
         if model.kind == "musicnn":
-            first = (starts * spec.sample_rate / spec.hop_length / musicnn.PATCH_HOP_FRAMES).round().long()
-            inside = torch.arange((last + 1).clamp(max=self.frames))  # type: ignore[call-overload]  # any number of patches will do
+            first_row = (starts * spec.sample_rate / spec.hop_length / musicnn.PATCH_HOP_FRAMES).round().long()
+            # The network accepts any number of patches.
+            offsets = torch.arange((last_row + 1).clamp(max=self.frames))  # type: ignore[call-overload]
         else:
-            first = (starts * spec.sample_rate / spec.hop_length + 1e-5).floor().long()
-            inside = torch.arange(self.frames)
-        first = torch.minimum(first, (last + 1 - self.frames).clamp(min=0))
-        rows = torch.minimum(first.unsqueeze(1) + inside, last)  # (windows, frames)
+            first_row = (starts * spec.sample_rate / spec.hop_length + 1e-5).floor().long()
+            offsets = torch.arange(self.frames)
+        first_row = torch.minimum(first_row, (last_row + 1 - self.frames).clamp(min=0))
+        rows = torch.minimum(first_row.unsqueeze(1) + offsets, last_row)  # (windows, frames)
         logits = self.network(model.normalisation.apply(model.normalisation.of_track(track)[rows]))
         return (logits.softmax(1).mean(0).clamp(min=1e-12).log() / model.temperature).softmax(0)
 
     def _embeddings(self, mel: torch.Tensor) -> torch.Tensor:
-        """As `backbone.embed_decibel`, without its blocks."""
+        """Compute the result of `musicnn.embed_decibel` for the whole track at once."""
         network = cast(musicnn.Backbone, self.backbone)
         maps = network.convolve(torch.log10(1e4 * 10 ** (mel / 10) + 1).unsqueeze(0))  # (1, 753, T)
         patch, hop = musicnn.PATCH_FRAMES, musicnn.PATCH_HOP_FRAMES
@@ -95,34 +110,38 @@ def exportable(model: Model) -> GenreModel:
     Raises
     ------
     GenreError
-        It is an ensemble.
+        The model is an ensemble.
     """
     if not isinstance(model, GenreModel):
-        raise GenreError("an ensemble cannot be exported; the mean of what its members say is nearly the same: export them")
+        raise GenreError("an ensemble cannot be exported; export its members: the mean of their probabilities is nearly the same")
     return model
 
 
 def export(model: GenreModel, path: str | Path, *, features: bool = True, int8: bool = False) -> dict[str, Any]:
-    """Write an ``.onnx`` file; its metadata hold genres, rate and all else that its use needs, as JSON under ``genre_core``.
+    """Write a model to an ``.onnx`` file.
+
+    The metadata entry ``genre_core`` of the file is JSON. It holds the genres, the sample rate and everything else that is needed to
+    use the file.
 
     Parameters
     ----------
     model : GenreModel
     path : str or Path
     features : bool
-        Included: ``samples`` (n,), float32, to ``probabilities`` (genres,). Else ``windows`` (B, T, n_bins), normalised, to ``logits``.
+        True includes the computation of the features: the graph maps ``samples`` (n,), float32, to ``probabilities`` (genres,).
+        False maps normalised ``windows`` (B, T, n_bins) to ``logits`` (B, genres).
     int8 : bool
-        Weights of convolutions and linear layers in 8 bits, mel filters in 16.
+        True stores the weights of convolutions and linear layers in 8 bits, and the mel filters in 16 bits.
 
     Returns
     -------
     dict
-        The metadata.
+        Metadata of the file.
 
     Raises
     ------
     GenreError
-        The packages of the extra `export` are missing.
+        The packages of the extra `export` are missing, or ONNX cannot express a layer of the network.
     """
     try:
         import onnx
@@ -130,7 +149,7 @@ def export(model: GenreModel, path: str | Path, *, features: bool = True, int8: 
         raise GenreError(f"package {error.name} is missing: pip install '.[export]'") from None
     spec = frontend.heard_by(model)
     network = model.network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    described = {
+    metadata = {
         **{key: value for key, value in model.description().items() if key != "format"},
         "sample_rate": spec.sample_rate,
         "input": "samples, float32, mono"
@@ -138,7 +157,7 @@ def export(model: GenreModel, path: str | Path, *, features: bool = True, int8: 
         else "windows, normalised by features.range_db and normalise, then mean and deviation",
     }
     if not features:
-        described |= {name: getattr(model.normalisation, name).tolist() for name in ("mean", "deviation")}
+        metadata |= {name: getattr(model.normalisation, name).tolist() for name in ("mean", "deviation")}
     example: torch.Tensor
     if features:
         module: nn.Module = FromSamples(model, compact=int8).eval()
@@ -149,7 +168,7 @@ def export(model: GenreModel, path: str | Path, *, features: bool = True, int8: 
         example = torch.randn(2, model.grid.frames(model.segment_seconds), len(model.normalisation.mean))
         names, axes = (["windows"], ["logits"]), {"windows": {0: "windows"}, "logits": {0: "windows"}}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of the tracer, about shapes that are fixed on purpose
+        warnings.simplefilter("ignore")  # the tracer warns about shapes that are constant on purpose
         raw = Path(folder) / "raw.onnx"
         _trace(
             model.type,
@@ -160,35 +179,38 @@ def export(model: GenreModel, path: str | Path, *, features: bool = True, int8: 
             output_names=names[1],
             dynamic_axes=axes,
             opset_version=OPSET,
-            dynamo=False,  # the newer exporter's shapes are fixed by the example's length
-            do_constant_folding=False,  # it would write the filters back in 32 bits
+            dynamo=False,  # the newer exporter fixes the shapes to the length of the example
+            do_constant_folding=False,  # folding would store the filters in 32 bits again
         )
         graph = onnx.load(str(raw))
         if int8:
             _to_int8(graph)
         entry = graph.metadata_props.add()
-        entry.key, entry.value = "genre_core", json.dumps(described, sort_keys=True)
+        entry.key, entry.value = "genre_core", json.dumps(metadata, sort_keys=True)
         with atomic(path) as part:
             part.write_bytes(graph.SerializeToString(deterministic=True))
-    return described
+    return metadata
 
 
-def _trace(kind: str, *arguments: Any, **options: Any) -> None:
+def _trace(model_type: str, *arguments: Any, **options: Any) -> None:
     try:
         torch.onnx.export(*arguments, **options)
     except (RuntimeError, torch.onnx.OnnxExporterError) as error:
-        raise GenreError(f"{kind}: ONNX knows no equal of one of its layers ({' '.join(str(error).split())[:120]} ...)") from None
+        raise GenreError(f"{model_type}: ONNX cannot express one of its layers ({' '.join(str(error).split())[:120]} ...)") from None
 
 
 def _to_int8(graph: Any) -> None:
-    """Keep the weights of convolutions and linear layers in 8 bits, with a scale for each output; arithmetic stays float."""
+    """Store the weights of convolutions and linear layers in 8 bits.
+
+    Each output has its own scale. The computation stays in float32.
+    """
     from onnx import helper, numpy_helper
 
-    weights = {node.input[1]: node.op_type for node in graph.graph.node if node.op_type in ("Conv", "Gemm")}
+    weight_names = {node.input[1] for node in graph.graph.node if node.op_type in ("Conv", "Gemm")}
     for tensor in list(graph.graph.initializer):
-        if tensor.name not in weights:
+        if tensor.name not in weight_names:
             continue
-        value = numpy_helper.to_array(tensor)  # (outputs, ...): the exporter writes Gemm with transB
+        value = numpy_helper.to_array(tensor)  # (outputs, ...), also for Gemm, which the exporter writes with transB
         scale = np.maximum(np.abs(value).reshape(len(value), -1).max(1), 1e-12) / 127
         rounded = np.round(value / scale.reshape(-1, *[1] * (value.ndim - 1))).astype(np.int8)
         name = tensor.name

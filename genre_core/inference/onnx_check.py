@@ -1,4 +1,4 @@
-"""Check an ONNX file against torch."""
+"""Comparison of an ONNX file with torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,19 @@ from genre_core.models.model import GenreModel
 
 
 def session(path: str | Path, *, threads: int = 1) -> Any:
-    """Open an onnxruntime session on the CPU."""
+    """Open an onnxruntime session on the CPU.
+
+    Parameters
+    ----------
+    path : str or Path
+        The ONNX file.
+    threads : int
+        Number of threads within an operator.
+
+    Returns
+    -------
+    onnxruntime.InferenceSession
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -28,50 +40,65 @@ def session(path: str | Path, *, threads: int = 1) -> Any:
 
 
 def check(model: GenreModel, path: str | Path, project: Path, *, features: bool) -> dict[str, Any]:
-    """Compare an exported file with torch on the test split of `project`, or on noise where there is none.
+    """Compare an exported file with torch.
+
+    The comparison uses the test split of a project, or noise if the project has no test split of this model.
+
+    Parameters
+    ----------
+    model : GenreModel
+        Model that was exported.
+    path : str or Path
+        The ONNX file.
+    project : Path
+        Root folder of the project.
+    features : bool
+        Value of the same parameter of `onnx.export`.
 
     Returns
     -------
     dict
-        on, accuracy_torch and accuracy (None without a test split), tracks, largest_difference (of a probability), changed_answers,
-        latency_ms (30 s of samples, or its windows, one thread).
+        ``on`` (text), ``accuracy_torch`` and ``accuracy`` (None without a test split), ``tracks``, ``largest_difference`` (of a
+        probability), ``changed_answers``, ``latency_ms`` (for 30 s of samples or their windows, with one thread).
     """
-    ready = session(path)
-    given, wanted = [], []
+    onnx_session = session(path)
+    onnx_outputs, torch_outputs = [], []
     tracks = _test_tracks(model, project)
     rate = frontend.heard_by(model).sample_rate
     count = len(tracks) or 4
     for number in tqdm(range(count), desc="check", unit="track", leave=False, disable=None):
         y = decode(tracks[number][0], sample_rate=rate).y if tracks else _noise(model, 30.0, number)
         feeds, expected = _case(model, y, features)
-        given.append(ready.run(None, feeds)[0])
-        wanted.append(expected)
+        onnx_outputs.append(onnx_session.run(None, feeds)[0])
+        torch_outputs.append(expected)
     if not features:
-        given, wanted = ([model.track_probabilities(torch.from_numpy(v)) for v in values] for values in (given, wanted))
+        onnx_outputs, torch_outputs = (
+            [model.track_probabilities(torch.from_numpy(v)) for v in values] for values in (onnx_outputs, torch_outputs)
+        )
     feeds = _case(model, _noise(model, 30.0, 0), features)[0]
-    times = []
+    durations = []
     for _ in range(5):
-        began = time.perf_counter()
-        ready.run(None, feeds)
-        times.append(time.perf_counter() - began)
+        start = time.perf_counter()
+        onnx_session.run(None, feeds)
+        durations.append(time.perf_counter() - start)
     truth = [genre for _, genre in tracks]
     accuracies = [
-        float(np.mean([model.genres[p.argmax()] == genre for p, genre in zip(of, truth, strict=True)])) if truth else None
-        for of in (wanted, given)
+        float(np.mean([model.genres[p.argmax()] == genre for p, genre in zip(outputs, truth, strict=True)])) if truth else None
+        for outputs in (torch_outputs, onnx_outputs)
     ]
     return {
         "on": "the test split" if tracks else "noise (no test split of this model here)",
         "accuracy_torch": accuracies[0],
         "accuracy": accuracies[1],
-        "tracks": len(given),
-        "largest_difference": float(max(np.abs(a - b).max() for a, b in zip(given, wanted, strict=True))),
-        "changed_answers": int(sum(a.argmax() != b.argmax() for a, b in zip(given, wanted, strict=True))),
-        "latency_ms": 1000 * min(times),
+        "tracks": len(onnx_outputs),
+        "largest_difference": float(max(np.abs(a - b).max() for a, b in zip(onnx_outputs, torch_outputs, strict=True))),
+        "changed_answers": int(sum(a.argmax() != b.argmax() for a, b in zip(onnx_outputs, torch_outputs, strict=True))),
+        "latency_ms": 1000 * min(durations),
     }
 
 
 def _case(model: GenreModel, y: np.ndarray, features: bool) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Return the inputs of the ONNX file for samples, and torch's answer."""
+    """Compute the inputs of the ONNX file for samples, and torch's output."""
     rate = frontend.heard_by(model).sample_rate
     starts = window_starts(len(y) / rate, model.segment_seconds, model.hop_seconds) or [0.0]
     rows = frontend.features(model, frontend.heard(model, y, rate))[model.kind]
@@ -86,13 +113,16 @@ def _noise(model: GenreModel, seconds: float, seed: int) -> np.ndarray:
 
 
 def _test_tracks(model: GenreModel, project: Path) -> list[tuple[Path, str]]:
-    """Audio file and genre of each test track of a project; none where the model was trained on another split: it may know them."""
+    """Return the audio file and genre of each test track of a project.
+
+    The list is empty if the model was trained on another split, because its training tracks may be test tracks here.
+    """
     try:
-        made = index.read(project / "data" / "index")
+        project_index = index.read(project / "data" / "index")
     except GenreError:
         return []
-    if model.info.get("split_digest") != made.split_digest:
+    if model.info.get("split_digest") != project_index.split_digest:
         return []
-    rows = [made.tracks[track] for track in made.starts("test")]
+    rows = [project_index.tracks[track] for track in project_index.starts("test")]
     paths = [(project / "data" / "raw" / row.path, row.genre) for row in rows]
     return [(path, genre) for path, genre in paths if path.exists() and path.suffix != ".npy"]

@@ -1,7 +1,7 @@
-"""A trained model in one file, and its use: audio in, genre probabilities and their timeline out.
+"""Prediction of genre probabilities, and their timeline, from audio.
 
-The file is safetensors: weights, and everything else that inference needs as JSON in its metadata. No pickle. A
-predictor needs no params.yaml, and audio at another rate is resampled, never misread.
+A predictor needs only the model file, not params.yaml. The file is safetensors, not pickle: it holds the weights and, as JSON in its
+metadata, everything else that inference needs. Audio at another sample rate is resampled.
 """
 
 from __future__ import annotations
@@ -22,27 +22,30 @@ from genre_core.models.file import load
 from genre_core.models.frontend import features, heard, heard_by
 from genre_core.models.model import NOT_SURE_BELOW, GenreModel, Model
 
-STEADY_DB = 1.5  # less change of level than this is a tone or a hum, no music
+STEADY_DB = 1.5  # audio with a smaller change of level is a tone or a hum, not music
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The prediction for a file.
+    """Prediction for a file.
 
     Attributes
     ----------
     genre : str
-        The most probable one.
+        Most probable genre.
     probabilities : dict of str to float
-        Calibrated, most probable first.
+        Calibrated probability of each genre, highest first.
     seconds : float
-        Length of the audio.
+        Length of the audio in seconds.
     sure : bool
-        False where the probability is low, the music unlike any that was learned from, or there is none.
-    starts_seconds : np.ndarray [shape=(windows,)]
+        False if the highest probability is low, the audio is out-of-distribution, or it is silent or a steady tone.
+    starts_seconds : np.ndarray [shape=(windows,), dtype=float64]
+        Start of each window of the timeline, in seconds.
     window_seconds : float
-    timeline : np.ndarray [shape=(windows, genres)]
-        Probabilities of each window, genres in the model's order; the file's are pooled before the temperature, so not their mean.
+        Length of a window of the timeline, in seconds.
+    timeline : np.ndarray [shape=(windows, genres), dtype=float64]
+        Calibrated probabilities of each window, with genres in the model's order. Their mean is not `probabilities`, because those
+        are pooled before the temperature is applied.
     """
 
     genre: str
@@ -61,9 +64,11 @@ def is_sure(model: Model, probabilities: np.ndarray, embeddings: np.ndarray | No
     ----------
     model : GenreModel or Ensemble
     probabilities : np.ndarray [shape=(genres,)]
-        Of the track.
-    embeddings, mel_db : np.ndarray, of models that read embeddings
-        Shape ``(patches, 1756)``, and what `backbone.decibel` gave for the same audio.
+        Calibrated probabilities of the track.
+    embeddings : np.ndarray [shape=(patches, 1756)], optional
+        Embeddings of the track, for models that read them.
+    mel_db : np.ndarray [shape=(frames, 96)], optional
+        Log-mel of `musicnn.decibel` for the same audio, for models that read embeddings.
     """
     if probabilities.max() < model.info.get("not_sure_below", NOT_SURE_BELOW):
         return False
@@ -73,33 +78,53 @@ def is_sure(model: Model, probabilities: np.ndarray, embeddings: np.ndarray | No
 
 
 class Predictor:
-    """Genre probabilities of files and arrays.
+    """Predictor of genre probabilities for files and arrays.
 
     Parameters
     ----------
-    model : str, Path or GenreModel
+    model : str, Path, GenreModel or Ensemble
+        Model, or the file to load it from.
+
+    Attributes
+    ----------
+    sample_rate : int
+        Sample rate in Hz at which files are decoded.
     """
 
     def __init__(self, model: str | Path | Model) -> None:
         self.model = load(model) if isinstance(model, str | Path) else model
-        self.sample_rate = heard_by(self.model).sample_rate  # Hz, of what is decoded
+        self.sample_rate = heard_by(self.model).sample_rate
 
     def predict_file(self, path: str | Path) -> Prediction:
-        """Predict from an audio file of any format and rate; raises as `decode_and_predict`."""
+        """Predict from an audio file of any format and sample rate.
+
+        Raises
+        ------
+        AudioError
+            See `decode_and_predict`.
+        """
         return self.decode_and_predict(path)[0]
 
     def decode_and_predict(
         self, path: str | Path, *, file: IO[bytes] | None = None, max_seconds: float = MAX_SECONDS, deadline_s: float = math.inf
     ) -> tuple[Prediction, Audio]:
-        """Predict from an audio file, and keep its samples.
+        """Predict from an audio file, and return its samples too.
 
         Parameters
         ----------
         path : str or Path
         file : binary file, optional
-            What is read; `path` is then its name in messages alone.
-        max_seconds, deadline_s : float
-            As of `audio.decode`.
+            Open file to read; `path` then only names it in messages.
+        max_seconds : float > 0
+            Longest accepted file, in seconds.
+        deadline_s : float > 0
+            Time limit of the decoding, in seconds.
+
+        Returns
+        -------
+        prediction : Prediction
+        audio : Audio
+            Decoded mono samples.
 
         Raises
         ------
@@ -119,21 +144,26 @@ class Predictor:
         Parameters
         ----------
         y : np.ndarray [shape=(n,), dtype=float32]
-            Mono, full scale +-1.0.
+            Mono samples, full scale +-1.0.
         sample_rate : int
-            Hz; audio at another rate than the model's is resampled.
+            Sample rate of `y` in Hz; the samples are resampled if the model has another rate.
         name : str
-            For the warning.
+            Name of the audio in the warning.
+
+        Returns
+        -------
+        Prediction
 
         Raises
         ------
         AudioError
-            The audio is shorter than one segment (3 s for a model of embeddings, whose windows may be shorter), or no finite mono signal.
+            The audio is not one-dimensional, contains samples that are not finite, or is shorter than one segment. A model that
+            reads only embeddings accepts 3 s, because its windows may be shorter than a segment.
 
         Warns
         -----
         SilenceWarning
-            The answer means nothing.
+            The audio is silent, so the prediction is meaningless.
         """
         if y.ndim != 1 or (len(y) and not math.isfinite(peak(y))):
             raise AudioError(f"audio of shape {y.shape} must be one-dimensional and finite; mix it to mono")
@@ -141,22 +171,24 @@ class Predictor:
         starts = window_starts(seconds, self.model.segment_seconds, self.model.hop_seconds)
         any_length = self.model.kinds == ("musicnn",)
         if not starts and not (any_length and seconds >= musicnn.PATCH_SECONDS):
-            needs = min(self.model.segment_seconds, musicnn.PATCH_SECONDS) if any_length else self.model.segment_seconds
-            raise AudioError(f"too short: {seconds:.2f} s, the model needs {needs:g} s")
+            needed_seconds = min(self.model.segment_seconds, musicnn.PATCH_SECONDS) if any_length else self.model.segment_seconds
+            raise AudioError(f"too short: {seconds:.2f} s, the model needs {needed_seconds:g} s")
         starts = starts or [0.0]
         silent = peak(y) < 10 ** (SILENCE_DBFS / 20)
         if silent:
-            what = f"{name}: silent" if name else "silent audio"
-            warnings.warn(f"{what} (peak below {SILENCE_DBFS:g} dBFS): the answer means nothing", SilenceWarning, stacklevel=2)
+            subject = f"{name}: silent" if name else "silent audio"
+            warnings.warn(f"{subject} (peak below {SILENCE_DBFS:g} dBFS): the answer means nothing", SilenceWarning, stacklevel=2)
         mels = heard(self.model, y, sample_rate)
-        made = features(self.model, mels)
-        logits = self.model.score(made, starts)
-        windows, whole = self.model.probabilities(logits), self.model.track_probabilities(logits)
-        order = np.argsort(-whole, kind="stable")
-        probabilities = {self.model.genres[i]: float(whole[i]) for i in order}
-        sure = not silent and is_sure(self.model, whole, made.get("musicnn"), mels.get("musicnn"))
-        finer = self.model.finer()
-        if finer is not self.model:
-            starts = window_starts(seconds, finer.segment_seconds, finer.hop_seconds) or [0.0]
-            windows = finer.probabilities(finer.score(made, starts))
-        return Prediction(self.model.genres[order[0]], probabilities, seconds, sure, np.array(starts), finer.segment_seconds, windows)
+        rows = features(self.model, mels)
+        logits = self.model.score(rows, starts)
+        timeline, track_probabilities = self.model.probabilities(logits), self.model.track_probabilities(logits)
+        order = np.argsort(-track_probabilities, kind="stable")
+        probabilities = {self.model.genres[i]: float(track_probabilities[i]) for i in order}
+        sure = not silent and is_sure(self.model, track_probabilities, rows.get("musicnn"), mels.get("musicnn"))
+        timeline_model = self.model.finer()
+        if timeline_model is not self.model:
+            starts = window_starts(seconds, timeline_model.segment_seconds, timeline_model.hop_seconds) or [0.0]
+            timeline = timeline_model.probabilities(timeline_model.score(rows, starts))
+        return Prediction(
+            self.model.genres[order[0]], probabilities, seconds, sure, np.array(starts), timeline_model.segment_seconds, timeline
+        )

@@ -1,4 +1,4 @@
-"""Live: samples in as they come, genre probabilities of the last seconds out."""
+"""Prediction of genre probabilities for the last seconds of a live stream."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from genre_core.inference.predictor import is_sure
 from genre_core.models.frontend import features, spectrograms
 from genre_core.models.model import Model
 
-CONTEXT_SECONDS = 15.0  # what an answer is of; a shorter one follows changes faster, and is surer of less
+CONTEXT_SECONDS = 15.0  # a shorter context follows changes faster, but "not sure" becomes more frequent
 
 
 class MelStream:
-    """Log-mel frames of a stream: equal, frame by frame, to those of the whole file at once.
+    """Log-mel frames of a stream, equal to the frames of a whole file.
 
     Parameters
     ----------
@@ -29,46 +29,64 @@ class MelStream:
     def __init__(self, spec: FeatureSpec) -> None:
         self.spec = spec
         self._waiting = np.zeros(spec.n_fft // 2, np.float32)  # the padding before the first frame's centre
-        self._heard = 0
-        self._made = 0
+        self._pushed_samples = 0
+        self._emitted_frames = 0
 
     def push(self, samples: np.ndarray) -> np.ndarray:
-        """Take `samples` [shape=(n,), dtype=float32, at the spec's rate]; return completed frames ``(any, n_mels)``, dB."""
-        self._heard += len(samples)
+        """Add samples, and return the frames that they complete.
+
+        Parameters
+        ----------
+        samples : np.ndarray [shape=(n,), dtype=float32]
+            Mono samples at the sample rate of the spectrogram.
+
+        Returns
+        -------
+        np.ndarray [shape=(frames, n_mels), dtype=float32]
+            Log-mel in dB; it may have no frames.
+        """
+        self._pushed_samples += len(samples)
         return self._frames(np.concatenate([self._waiting, np.asarray(samples, np.float32)]))
 
     def finish(self) -> np.ndarray:
-        """Return the last frames, which reach into the padding behind the end."""
-        before = self._made
+        """Return the last frames, which reach into the padding after the end.
+
+        Returns
+        -------
+        np.ndarray [shape=(frames, n_mels), dtype=float32]
+            Log-mel in dB.
+        """
+        emitted_before = self._emitted_frames
         tail = self._frames(np.concatenate([self._waiting, np.zeros(self.spec.n_fft // 2, np.float32)]))
-        return tail[: 1 + self._heard // self.spec.hop_length - before]
+        return tail[: 1 + self._pushed_samples // self.spec.hop_length - emitted_before]
 
     def _frames(self, waiting: np.ndarray) -> np.ndarray:
         n_fft, hop = self.spec.n_fft, self.spec.hop_length
         if len(waiting) < n_fft:
             self._waiting = waiting
             return np.zeros((0, self.spec.n_mels), np.float32)
-        made = whole_frames(waiting, self.spec)
-        self._made += len(made)
-        self._waiting = waiting[len(made) * hop :]
-        return made
+        frames = whole_frames(waiting, self.spec)
+        self._emitted_frames += len(frames)
+        self._waiting = waiting[len(frames) * hop :]
+        return frames
 
 
 @dataclass(frozen=True)
 class Heard:
-    """The prediction for the last seconds of a stream.
+    """Prediction for the last seconds of a stream.
 
     Attributes
     ----------
     probabilities : dict of str to float
-        Calibrated, most probable first.
+        Calibrated probability of each genre, highest first.
     sure : bool
+        False if the audio is silent or `is_sure` returns False.
     seconds : float
-        Of audio, that were heard so far.
+        Length of the audio received so far, in seconds.
     latency_ms : float
-        From the last sample to this answer.
+        Time from the last call of `Listener.push` to this prediction, in milliseconds.
     real_time_factor : float
-        Time spent computing, as a share of the audio heard so far.
+        Computing time so far, divided by the length of the audio received so far.
     """
 
     probabilities: dict[str, float]
@@ -79,16 +97,21 @@ class Heard:
 
 
 class Listener:
-    """Genre probabilities of the last seconds of a stream.
+    """Predictor for the last seconds of a stream.
 
     Parameters
     ----------
     model : GenreModel or Ensemble
     sample_rate : int
-        Hz, of what is pushed.
+        Sample rate of the pushed samples in Hz.
     context_seconds : float
-        How far back an answer reaches; what ``features.normalise: track`` takes away is the mean of that context,
-        and what ``features.range_db`` counts from is the loudest in it.
+        Length of the audio before the present that a prediction uses, in seconds. Normalisation treats this context as the track:
+        ``features.normalise: track`` subtracts its mean, and ``features.range_db`` counts from its maximum.
+
+    Attributes
+    ----------
+    seconds : float
+        Length of the audio received so far, in seconds.
     """
 
     def __init__(self, model: Model, sample_rate: int, *, context_seconds: float = CONTEXT_SECONDS) -> None:
@@ -103,43 +126,55 @@ class Listener:
             if spec.sample_rate != sample_rate
         }
         self._mel = {name: np.zeros((0, spec.n_mels), np.float32) for name, spec in self._specs.items()}
-        self._peaks: list[tuple[float, float]] = []  # (seconds heard, peak) of each push
+        self._peaks: list[tuple[float, float]] = []  # (seconds received, peak) after each push
         self.seconds = 0.0
-        self._spent = 0.0
+        self._computing_seconds = 0.0
         self._pushed_at = time.monotonic()
 
     def push(self, samples: np.ndarray) -> None:
-        """Hear `samples` [shape=(n,), dtype=float32, mono, full scale +-1.0]."""
-        self._pushed_at = began = time.monotonic()
+        """Add samples to the stream.
+
+        Parameters
+        ----------
+        samples : np.ndarray [shape=(n,), dtype=float32]
+            Mono samples, full scale +-1.0.
+        """
+        self._pushed_at = start = time.monotonic()
         if not len(samples):
             return
         self.seconds += len(samples) / self.sample_rate
         self._peaks = [(at, level) for at, level in self._peaks if at > self.seconds - self.context_seconds]
         self._peaks.append((self.seconds, peak(samples)))
         for name, spec in self._specs.items():
-            heard = self._resamplers[name].resample_chunk(samples) if name in self._resamplers else samples
-            keep = int(self.context_seconds * spec.sample_rate / spec.hop_length)
-            self._mel[name] = np.concatenate([self._mel[name], self._streams[name].push(heard)])[-keep:]
-        self._spent += time.monotonic() - began
+            resampled = self._resamplers[name].resample_chunk(samples) if name in self._resamplers else samples
+            context_frames = int(self.context_seconds * spec.sample_rate / spec.hop_length)
+            self._mel[name] = np.concatenate([self._mel[name], self._streams[name].push(resampled)])[-context_frames:]
+        self._computing_seconds += time.monotonic() - start
 
     def now(self) -> Heard | None:
-        """Predict from the last seconds; None while less than a segment was heard."""
-        began = time.monotonic()
+        """Predict from the last seconds of the stream.
+
+        Returns
+        -------
+        Heard or None
+            None before a whole segment was received.
+        """
+        start = time.monotonic()
         spec = next(iter(self._specs.values()))
-        there = len(next(iter(self._mel.values()))) * spec.hop_length / spec.sample_rate
-        starts = window_starts(there, self.model.segment_seconds, self.model.hop_seconds)
+        available_seconds = len(next(iter(self._mel.values()))) * spec.hop_length / spec.sample_rate
+        starts = window_starts(available_seconds, self.model.segment_seconds, self.model.hop_seconds)
         if not starts:
             return None
-        made = features(self.model, self._mel)
-        whole = self.model.track_probabilities(self.model.score(made, starts))
-        order = np.argsort(-whole, kind="stable")
+        rows = features(self.model, self._mel)
+        track_probabilities = self.model.track_probabilities(self.model.score(rows, starts))
+        order = np.argsort(-track_probabilities, kind="stable")
         loud = max(level for _, level in self._peaks) > 10 ** (SILENCE_DBFS / 20)
-        done = time.monotonic()
-        self._spent += done - began
+        end = time.monotonic()
+        self._computing_seconds += end - start
         return Heard(
-            {self.model.genres[i]: float(whole[i]) for i in order},
-            loud and is_sure(self.model, whole, made.get("musicnn"), self._mel.get("musicnn")),
+            {self.model.genres[i]: float(track_probabilities[i]) for i in order},
+            loud and is_sure(self.model, track_probabilities, rows.get("musicnn"), self._mel.get("musicnn")),
             self.seconds,
-            1000 * (done - self._pushed_at),
-            self._spent / self.seconds,
+            1000 * (end - self._pushed_at),
+            self._computing_seconds / self.seconds,
         )

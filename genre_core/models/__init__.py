@@ -1,1 +1,1 @@
-"""A network with all that its use needs, and its file."""
+"""Trained models and their files."""

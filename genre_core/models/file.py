@@ -1,4 +1,4 @@
-"""The model file: write it, and check and read it."""
+"""Writing, checking and reading of model files."""
 
 from __future__ import annotations
 
@@ -24,25 +24,29 @@ from genre_core.util.files import atomic, plain_file
 
 MAX_MODEL_BYTES = 2_000_000_000
 _MAX_HEADER_BYTES = 4_000_000
-MAX_WINDOW_VALUES = 2_000_000  # a minute has 660,000 with 256 mels and the default hop
-_TRIED_FRAMES = 256
-PRETRAINED = Path(__file__).parents[1] / "pretrained" / "gtzan.safetensors"  # for real music: see CARD.md beside it
+MAX_WINDOW_VALUES = 2_000_000  # one minute has 660,000 values with 256 mels and the default hop
+_TRIAL_FRAMES = 256
+# CARD.md in the same folder describes this model for real music.
+PRETRAINED = Path(__file__).parents[1] / "pretrained" / "gtzan.safetensors"
 
 
 class _Features(Features):
-    """The section ``features`` of a model: frames of precomputed features may lie further apart."""
+    """Section ``features`` of a model file.
+
+    Its limits are wider than in params.yaml, because precomputed features may have a longer hop.
+    """
 
     hop_length: int = Field(ge=64, le=16384)
     fmin_hz: float = Field(ge=0)
-    range_db: float = Field(0.0, ge=0, le=200)  # files from before it was there
+    range_db: float = Field(0.0, ge=0, le=200)  # older files do not have it
 
     @model_validator(mode="after")
-    def _no_gaps(self) -> _Features:
+    def _check_hop(self) -> _Features:  # replaces the validator of the same name, which refuses a hop_length above n_fft
         return self
 
 
 class _Info(BaseModel):
-    """The keys of ``info`` that the code reads; the rest is for people."""
+    """Keys of ``info`` that the code reads; people read the other keys."""
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
@@ -56,7 +60,7 @@ class _Info(BaseModel):
 
 
 class _Description(Section):
-    """The JSON in a model file's metadata."""
+    """JSON description in the metadata of a model file."""
 
     format: str
     type: str
@@ -70,7 +74,7 @@ class _Description(Section):
 
 
 class _EnsembleDescription(Section):
-    """The JSON in an ensemble file's metadata."""
+    """JSON description in the metadata of an ensemble file."""
 
     format: str
     type: str
@@ -82,24 +86,42 @@ class _EnsembleDescription(Section):
 
 
 def save(model: Model, path: str | Path) -> None:
-    """Write a model; the same model gives the same bytes."""
+    """Write a model to a safetensors file.
+
+    The same model always gives the same bytes.
+
+    Parameters
+    ----------
+    model : GenreModel or Ensemble
+    path : str or Path
+    """
     description = {"format": FORMAT, **model.description()}
-    with atomic(path) as part:  # one metadata entry: safetensors writes several in no fixed order
+    with atomic(path) as part:  # only one metadata entry, because safetensors writes several entries in varying order
         save_file(model.state(), part, metadata={"genre_core": json.dumps(description, sort_keys=True)})
 
 
 def load(path: str | Path) -> Model:
-    """Read a model; ``pretrained`` is the packaged one for real music.
+    """Read a model from a safetensors file.
 
-    Sizes, names, shapes and types of all tensors are checked before one of them is read: a file from elsewhere may claim anything.
+    A file from an unknown source may claim anything. Therefore the sizes, names, shapes and types of all tensors are checked
+    before the first tensor is read.
+
+    Parameters
+    ----------
+    path : str or Path
+        File of the model; ``pretrained`` is the packaged model for real music.
+
+    Returns
+    -------
+    GenreModel or Ensemble
 
     Raises
     ------
     GenreError
-        The file is missing, no safetensors, or no model of this project.
+        The file is missing, is not safetensors, or is not a model of this project.
     """
     path = PRETRAINED if str(path) == "pretrained" else path
-    missing = "no such model; `make demo` or `dvc repro` makes data/model/model.safetensors, --model pretrained is the packaged one"
+    missing = "no such model; `make demo` or `dvc repro` makes data/model/model.safetensors, --model pretrained is the packaged model"
     plain_file(path, max_bytes=MAX_MODEL_BYTES, missing=missing)
     try:
         with Path(path).open("rb") as start:
@@ -110,52 +132,60 @@ def load(path: str | Path) -> Model:
     except (safetensors.SafetensorError, OSError) as error:
         raise GenreError(f"{path}: not readable as a safetensors model: {error}") from None
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, RecursionError, OverflowError) as error:
-        raise GenreError(f"{path}: no model of this project, or damaged ({type(error).__name__}: {error}); train it anew") from None
+        raise GenreError(f"{path}: not a model of this project, or damaged ({type(error).__name__}: {error}); train it again") from None
 
 
 def _no_constant(text: str) -> float:
-    raise ValueError(f"{text} is no number")
+    raise ValueError(f"{text} is not a number")
 
 
-def _read(file: Any, where: str) -> Model:
+def _read(file: Any, file_name: str) -> Model:
     """Read the model in an open safetensors file."""
     raw = json.loads((file.metadata() or {})["genre_core"], parse_constant=_no_constant)
     if raw["format"] != FORMAT:
-        raise GenreError(f"{where}: format {raw['format']!r}, this version reads {FORMAT!r}; train it anew")
+        raise GenreError(f"{file_name}: format {raw['format']!r}, this version reads {FORMAT!r}; train it again")
     if raw["type"] != "ensemble":
-        wanted = _Wanted.of(raw, where)
-        _check_tensors(file, wanted.tensors)
-        return wanted.model(file, "")
-    said = parse(_EnsembleDescription, raw, where)
-    parse(_Info, said.info, where, "info.")
-    members = [_Wanted.of(member, f"{where}, member {i}") for i, member in enumerate(said.members)]
-    _check_tensors(file, {f"{i}.{name}": shape for i, member in enumerate(members) for name, shape in member.tensors.items()})
-    models_of = [member.model(file, f"{i}.") for i, member in enumerate(members)]
-    return Ensemble(models_of, said.segment_seconds, said.hop_seconds, said.temperature, said.info)
+        plan = _LoadPlan.from_json(raw, file_name)
+        _check_tensors(file, plan.tensors)
+        return plan.read_model(file, "")
+    description = parse(_EnsembleDescription, raw, file_name)
+    parse(_Info, description.info, file_name, "info.")
+    plans = [_LoadPlan.from_json(member, f"{file_name}, member {i}") for i, member in enumerate(description.members)]
+    _check_tensors(file, {f"{i}.{name}": form for i, plan in enumerate(plans) for name, form in plan.tensors.items()})
+    members = [plan.read_model(file, f"{i}.") for i, plan in enumerate(plans)]
+    return Ensemble(members, description.segment_seconds, description.hop_seconds, description.temperature, description.info)
 
 
-def _check_tensors(file: Any, wanted: Mapping[str, _Form]) -> None:
-    """Refuse a file whose tensors are not those that its description needs; nothing of them is read."""
+def _check_tensors(file: Any, expected: Mapping[str, _TensorForm]) -> None:
+    """Check the tensors of a file against its description.
+
+    Only names, shapes and types are read, not the values.
+
+    Raises
+    ------
+    ValueError
+        A tensor is missing, not expected, or has another shape or type.
+    """
     names = set(file.keys())
-    optional = {name for name, form in wanted.items() if form.optional}
-    if names - wanted.keys() or (wanted.keys() - optional) - names or (optional & names not in (set(), optional)):
-        differ = sorted((names ^ wanted.keys()) - (optional - names))
-        raise ValueError(f"tensors that are too many or missing: {', '.join(differ[:5])}")
+    optional = {name for name, form in expected.items() if form.optional}
+    if names - expected.keys() or (expected.keys() - optional) - names or (optional & names not in (set(), optional)):
+        differing = sorted((names ^ expected.keys()) - (optional - names))
+        raise ValueError(f"tensors are missing or not expected: {', '.join(differing[:5])}")
     for name in names:
-        slice_, form = file.get_slice(name), wanted[name]
+        slice_, form = file.get_slice(name), expected[name]
         shape, dtype = tuple(slice_.get_shape()), slice_.get_dtype()
-        fits = len(shape) == len(form.shape) and all(b in (a, _ANY) for a, b in zip(shape, form.shape, strict=True))
+        fits = len(shape) == len(form.shape) and all(b in (a, _ANY_SIZE) for a, b in zip(shape, form.shape, strict=True))
         if not fits or dtype != form.dtype:
             raise ValueError(f"tensor {name} is {dtype} {shape}, expected {form.dtype} {form.shape}")
 
 
-_ANY = 0  # a size that only the file knows: of an SVM's vectors
+_ANY_SIZE = 0  # only the file knows this size, for example the number of support vectors of an SVM
 _DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.bool: "BOOL"}
 
 
 @dataclass(frozen=True)
-class _Form:
-    """The shape and type that a tensor of a file must have."""
+class _TensorForm:
+    """Required shape and type of a tensor in a file."""
 
     shape: tuple[int, ...]
     dtype: str = "F32"
@@ -163,63 +193,71 @@ class _Form:
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """A model's description, checked, and the tensors that it needs."""
+class _LoadPlan:
+    """Checked description of a model, and the tensors that it needs."""
 
-    said: _Description
+    description: _Description
     spec: FeatureSpec
     bins: int
-    where: str
-    tensors: dict[str, _Form]
+    file_name: str
+    tensors: dict[str, _TensorForm]
 
     @classmethod
-    def of(cls, raw: dict[str, Any], where: str) -> _Wanted:
-        said = parse(_Description, raw, where)  # ranges too: a hostile file must not make us compute for ever
-        parse(_Info, said.info, where, "info.")
-        if len(set(said.genres)) < len(said.genres) or not all(genre.isprintable() and genre for genre in said.genres):
-            raise ValueError("genres that are empty, not printable, or named twice")
-        spec = FeatureSpec.of(said.features)
-        kind = networks.feature_of(said.type)
+    def from_json(cls, raw: dict[str, Any], file_name: str) -> _LoadPlan:
+        """Check a model's description, and list the tensors that it needs."""
+        # The ranges are checked too, because a hostile file must not cause an endless computation.
+        description = parse(_Description, raw, file_name)
+        parse(_Info, description.info, file_name, "info.")
+        genres = description.genres
+        if len(set(genres)) < len(genres) or not all(genre.isprintable() and genre for genre in genres):
+            raise ValueError("genres are empty, not printable, or named twice")
+        spec = FeatureSpec.of(description.features)
+        kind = networks.feature_of(description.type)
         bins = rows.bins(kind, spec)
-        if (values := rows.grid(kind, spec).frames(said.segment_seconds) * bins) > MAX_WINDOW_VALUES:
-            raise ValueError(f"a window of {values:,} values, at most {MAX_WINDOW_VALUES:,} are read")
-        with torch.device("meta"):  # shapes alone
-            network = networks.build(said.type, said.hyperparameters, n_bins=bins, n_genres=len(said.genres), where=where)
-        forms = {name: _Form(tuple(value.shape), _DTYPES[value.dtype]) for name, value in network.state_dict().items()}
-        forms |= {f"normalisation.{name}": _Form((bins,)) for name in ("mean", "deviation")}
+        if (values := rows.grid(kind, spec).frames(description.segment_seconds) * bins) > MAX_WINDOW_VALUES:
+            raise ValueError(f"a window has {values:,} values, at most {MAX_WINDOW_VALUES:,} are read")
+        with torch.device("meta"):  # the tensors have a shape, but no memory
+            network = networks.build(description.type, description.hyperparameters, n_bins=bins, n_genres=len(genres), where=file_name)
+        forms = {name: _TensorForm(tuple(value.shape), _DTYPES[value.dtype]) for name, value in network.state_dict().items()}
+        forms |= {f"normalisation.{name}": _TensorForm((bins,)) for name in ("mean", "deviation")}
         if kind == "musicnn":
-            of_tags = {"mean": (50,), "precision": (50, 50), "limit": ()}
-            forms |= {f"familiar.{name}": _Form(shape, optional=True) for name, shape in of_tags.items()}
-        return cls(said, spec, bins, where, forms)
+            familiarity_shapes = {"mean": (50,), "precision": (50, 50), "limit": ()}
+            forms |= {f"familiar.{name}": _TensorForm(shape, optional=True) for name, shape in familiarity_shapes.items()}
+        return cls(description, spec, bins, file_name, forms)
 
-    def model(self, file: Any, prefix: str) -> GenreModel:
-        """Read the tensors, and try the network on one ordinary window: finite weights can still give no number."""
-        said = self.said
+    def read_model(self, file: Any, prefix: str) -> GenreModel:
+        """Read the tensors, and try the network on one typical window.
+
+        The trial is needed because finite weights can still give logits that are not finite.
+        """
+        description = self.description
         state = {name: file.get_tensor(prefix + name) for name in self.tensors if prefix + name in file.keys()}  # noqa: SIM118
         if not all(torch.isfinite(value).all() for value in state.values()):
-            raise ValueError("weights that are no finite numbers")
+            raise ValueError("weights are not finite numbers")
         mean, deviation = (state.pop(f"normalisation.{name}") for name in ("mean", "deviation"))
         if not (deviation > 0).all():
-            raise ValueError("a deviation that is not above 0")
+            raise ValueError("a deviation is not above 0")
         familiarity = None
         if "familiar.limit" in state:
             familiarity = Familiarity(state.pop("familiar.mean"), state.pop("familiar.precision"), float(state.pop("familiar.limit")))
-        network = networks.build(said.type, said.hyperparameters, n_bins=self.bins, n_genres=len(said.genres), where=self.where)
+        network = networks.build(
+            description.type, description.hyperparameters, n_bins=self.bins, n_genres=len(description.genres), where=self.file_name
+        )
         network.load_state_dict(state)
-        made = GenreModel(
-            said.type,
-            said.hyperparameters,
+        model = GenreModel(
+            description.type,
+            description.hyperparameters,
             networks.channels_last(network),
-            said.genres,
+            description.genres,
             self.spec,
-            said.segment_seconds,
-            said.hop_seconds,
-            Normalisation(said.features.normalise, mean, deviation, said.features.range_db),
-            said.temperature,
-            said.info,
+            description.segment_seconds,
+            description.hop_seconds,
+            Normalisation(description.features.normalise, mean, deviation, description.features.range_db),
+            description.temperature,
+            description.info,
             familiarity,
         )
-        frames = min(made.grid.frames(said.segment_seconds), _TRIED_FRAMES)
-        ordinary = mean + deviation * torch.linspace(-1, 1, max(frames, network.min_frames))[:, None]  # (T, bins)
-        made.logits(ordinary.numpy(), [0.0])
-        return made
+        frames = min(model.grid.frames(description.segment_seconds), _TRIAL_FRAMES)
+        typical_window = mean + deviation * torch.linspace(-1, 1, max(frames, network.min_frames))[:, None]  # (T, bins)
+        model.logits(typical_window.numpy(), [0.0])
+        return model

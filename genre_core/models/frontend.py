@@ -1,4 +1,4 @@
-"""From samples to what a model reads."""
+"""Computation of a model's features from samples."""
 
 from __future__ import annotations
 
@@ -15,30 +15,60 @@ from genre_core.models.model import Model
 
 
 def spectrograms(model: Model) -> dict[Kind, FeatureSpec]:
-    """Return the parameters of each log-mel spectrogram that a model needs: ``mel``, ``musicnn`` or both.
+    """Return the parameters of each log-mel spectrogram that a model needs.
 
-    Files are decoded at the rate of the first, and pictures show it.
+    The keys are ``mel``, ``musicnn`` or both. Files are decoded at the sample rate of the first spectrogram, and figures show
+    this spectrogram.
     """
     kinds = set(model.kinds)
-    own: dict[Kind, FeatureSpec] = {"mel": model.spec} if kinds - {"musicnn"} else {}
-    return own | ({"musicnn": musicnn.SPEC} if "musicnn" in kinds else {})
+    mel: dict[Kind, FeatureSpec] = {"mel": model.spec} if kinds - {"musicnn"} else {}
+    return mel | ({"musicnn": musicnn.SPEC} if "musicnn" in kinds else {})
 
 
 def heard_by(model: Model) -> FeatureSpec:
-    """Return the parameters of a model's first spectrogram: files are decoded at its rate."""
+    """Return the parameters of a model's first spectrogram.
+
+    Files are decoded at its sample rate.
+    """
     return next(iter(spectrograms(model).values()))
 
 
 def heard(model: Model, y: np.ndarray, sample_rate: int) -> dict[Kind, np.ndarray]:
-    """Compute the `spectrograms` of mono samples at `sample_rate` Hz, shape ``(frames, n_mels)`` each, dB."""
+    """Compute the spectrograms that a model needs.
+
+    Parameters
+    ----------
+    model : GenreModel or Ensemble
+    y : np.ndarray [shape=(n,), dtype=float32]
+        Mono samples, full scale +-1.0.
+    sample_rate : int
+        Sample rate of `y` in Hz.
+
+    Returns
+    -------
+    dict of str to np.ndarray [shape=(frames, n_mels), dtype=float32]
+        Log-mel in dB for each key of `spectrograms`.
+    """
     return {kind: log_mel(resample(y, sample_rate, spec.sample_rate), spec) for kind, spec in spectrograms(model).items()}
 
 
 def features(model: Model, mels: Mapping[Kind, np.ndarray]) -> dict[Kind, np.ndarray]:
-    """Compute a model's features from its `spectrograms`, in the store's precision."""
-    made: dict[Kind, np.ndarray] = {}
+    """Compute the features of a model in the feature store's precision.
+
+    Parameters
+    ----------
+    model : GenreModel or Ensemble
+    mels : mapping of str to np.ndarray [shape=(frames, n_mels), dtype=float32]
+        Log-mel in dB for each key of `spectrograms`.
+
+    Returns
+    -------
+    dict of str to np.ndarray [shape=(frames, n_bins)]
+        Features of each kind: ``mel`` and ``musicnn`` in float16, ``mfcc`` in float32.
+    """
+    rows: dict[Kind, np.ndarray] = {}
     if "mel" in mels:
-        made |= row_of_mel(mels["mel"], model.spec)
+        rows |= row_of_mel(mels["mel"], model.spec)
     if "musicnn" in mels:
-        made["musicnn"] = rounded(musicnn.embed_decibel(mels["musicnn"]))
-    return made
+        rows["musicnn"] = rounded(musicnn.embed_decibel(mels["musicnn"]))
+    return rows

@@ -1,4 +1,4 @@
-"""A trained network with all that its use needs; several as one."""
+"""Trained models: a single network, or an ensemble of several."""
 
 from __future__ import annotations
 
@@ -18,21 +18,25 @@ from genre_core.features.spectrogram import FeatureSpec
 from genre_core.models.normalisation import Normalisation
 
 FORMAT = "genre-core model 1"
-_VALUES_AT_ONCE = 8_000_000  # of the windows that a network judges together
-NOT_SURE_BELOW = 0.5  # a calibrated probability below which the answer is more often wrong than right
-MOMENT_SECONDS, MOMENT_HOP_SECONDS = 5.0, 1.0  # of the timeline of a model that takes any length
+_MAX_BATCH_VALUES = 8_000_000  # limits the memory of a batch of windows
+NOT_SURE_BELOW = 0.5  # below this calibrated probability, the answer is more often wrong than right
+MOMENT_SECONDS, MOMENT_HOP_SECONDS = 5.0, 1.0  # windows of the timeline, if a model accepts any length
 
 
 @dataclass(frozen=True)
 class Familiarity:
-    """Out-of-distribution score: Mahalanobis distance of a track's log mean tags from the training tracks'.
+    """Out-of-distribution score of a track.
+
+    The score is the Mahalanobis distance from the training tracks, computed from the logarithms of a track's mean tags.
 
     Attributes
     ----------
-    mean : torch.Tensor [shape=(50,)]
-    precision : torch.Tensor [shape=(50, 50)]
+    mean : torch.Tensor [shape=(50,), dtype=float32]
+        Mean over the training tracks.
+    precision : torch.Tensor [shape=(50, 50), dtype=float32]
+        Inverse covariance over the training tracks.
     limit : float
-        Beyond it the model does not know such music.
+        Largest distance at which a track counts as similar to the training tracks.
     """
 
     mean: torch.Tensor
@@ -40,47 +44,61 @@ class Familiarity:
     limit: float
 
     def distance(self, embeddings: np.ndarray) -> float:
-        """Compute the distance of a track's embeddings, shape ``(patches, 1756)``."""
+        """Compute the distance of a track from its `embeddings` [shape=(patches, 1756)]."""
         tags = torch.from_numpy(embeddings[:, musicnn.TAGS].astype(np.float32)).mean(0).clamp(min=1e-6)
-        off = tags.log() - self.mean
-        return float((off @ self.precision @ off).clamp(min=0).sqrt())
+        difference = tags.log() - self.mean
+        return float((difference @ self.precision @ difference).clamp(min=0).sqrt())
 
 
 class _Calibrated:
-    """Logits to probabilities, by a temperature (Guo et al. 2017, "On calibration of modern neural networks")."""
+    """Calibration of logits by a temperature.
+
+    The source is Guo et al. 2017, "On calibration of modern neural networks".
+    """
 
     temperature: float
 
     def probabilities(self, logits: torch.Tensor) -> np.ndarray:
-        """Calibrated probabilities of each window ``(windows, genres)``, float64, by the track temperature."""
+        """Compute calibrated probabilities of each window, using the track temperature.
+
+        Parameters
+        ----------
+        logits : torch.Tensor [shape=(windows, genres)]
+
+        Returns
+        -------
+        np.ndarray [shape=(windows, genres), dtype=float64]
+        """
         return (logits.double() / self.temperature).softmax(dim=1).numpy()
 
     def track_probabilities(self, logits: torch.Tensor) -> np.ndarray:
-        """Calibrated probabilities of the track of the windows: see `pooled`."""
+        """Pool the logits of a track's windows into calibrated probabilities ``(genres,)``."""
         return pooled(logits, self.temperature).numpy()
 
 
 @dataclass
 class GenreModel(_Calibrated):
-    """A network with all that its use needs.
+    """Network with its feature parameters, normalisation and calibration.
 
     Attributes
     ----------
     type : str
-        Its file in ``genre_core.networks``.
+        Name of the architecture: its module in ``genre_core.networks``.
     hyperparameters : dict
     network : GenreNetwork
     genres : list of str
-        In the order of the logits.
+        Genres in the order of the logits.
     spec : FeatureSpec
     segment_seconds, hop_seconds : float
+        Length of a window and distance between windows, in seconds.
     normalisation : Normalisation
     temperature : float
-        Of the calibration.
+        Temperature of the calibration.
     info : dict
-        Data set, protocol, seed, versions: for people. ``not_sure_below``: the calibrated probability below which an answer is none.
+        Data set, protocol, seed and versions, for people; ``not_sure_below`` is the calibrated probability below which the model
+        answers "not sure".
     familiarity : Familiarity, optional
-        Of models that read embeddings.
+        Out-of-distribution score, for models that read embeddings.
     """
 
     type: str
@@ -97,73 +115,78 @@ class GenreModel(_Calibrated):
 
     @property
     def parameters(self) -> int:
-        """Number of parameters."""
+        """Number of parameters of the network."""
         return sum(p.numel() for p in self.network.parameters())
 
     @property
     def kind(self) -> Kind:
-        """The kind of feature that the network reads."""
+        """Kind of feature that the network reads."""
         return networks.feature_of(self.type)
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """The kinds of feature that the model reads."""
+        """Kinds of feature that the model reads."""
         return (self.kind,)
 
     @property
     def grid(self) -> rows.Grid:
-        """Where windows lie in the rows of the features."""
+        """Conversion from times of windows to rows of the features."""
         return rows.grid(self.kind, self.spec)
 
     def score(self, features: Mapping[Kind, np.ndarray], starts_seconds: Sequence[float]) -> torch.Tensor:
-        """`logits` of the features that the network reads."""
+        """Compute the `logits` of windows from features of all kinds."""
         return self.logits(features[self.kind], starts_seconds)
 
     @torch.inference_mode()
     def logits(self, features: np.ndarray, starts_seconds: Sequence[float]) -> torch.Tensor:
-        """Logits of windows of one track, uncalibrated.
+        """Compute uncalibrated logits of windows of one track.
 
         Parameters
         ----------
         features : np.ndarray [shape=(frames, n_bins)]
-            Of the whole track, of the kind that the network reads.
+            Features of the whole track, of the kind that the network reads.
         starts_seconds : sequence of float
+            Start of each window, in seconds.
 
         Returns
         -------
-        torch.Tensor [shape=(windows, genres), dtype=float32], on the CPU
+        torch.Tensor [shape=(windows, genres), dtype=float32]
+            Logits on the CPU.
 
         Raises
         ------
         GenreError
-            The network's answer is no finite number.
+            A logit is not finite.
         """
         self.network.eval()
-        made = torch.cat([self.network(windows).float().cpu() for windows in self.windows(features, starts_seconds)])
-        if not torch.isfinite(made).all():
-            raise GenreError(f"the model ({self.type}) answers with what is no number (NaN or infinite): it is damaged; train it anew")
-        return made
+        logits = torch.cat([self.network(windows).float().cpu() for windows in self.windows(features, starts_seconds)])
+        if not torch.isfinite(logits).all():
+            raise GenreError(f"the model ({self.type}) gives logits that are not finite (NaN or infinite): it is damaged; train it again")
+        return logits
 
     def windows(self, features: np.ndarray, starts_seconds: Sequence[float]) -> Iterator[torch.Tensor]:
-        """Yield the network's inputs for `logits`: normalised windows ``(up to 32, T, n_bins)``, on its device."""
+        """Yield normalised windows in batches ``(at most 32, T, n_bins)``.
+
+        The batches are on the device of the network.
+        """
         device = next(self.network.parameters()).device
         track = self.normalisation.of_track(torch.from_numpy(np.asarray(features, np.float32)).to(device))  # (frames, bins)
         frames = self.grid.frames(self.segment_seconds)
         if self.kind == "musicnn":
-            frames = min(frames, len(track))  # any number of patches will do
-        first = torch.tensor([max(0, min(self.grid.first_frame(s), len(track) - frames)) for s in starts_seconds], device=device)
-        at_once = max(1, min(32, _VALUES_AT_ONCE // (frames * track.shape[1])))
-        for some in first.split(at_once):
-            # Clamped: resampling may round a track of one segment's length down by a frame.
-            at = (some[:, None] + torch.arange(frames, device=device)).clamp(max=len(track) - 1)
-            yield self.normalisation.apply(track[at])
+            frames = min(frames, len(track))  # the network accepts any number of patches
+        first_rows = torch.tensor([max(0, min(self.grid.first_frame(s), len(track) - frames)) for s in starts_seconds], device=device)
+        batch_size = max(1, min(32, _MAX_BATCH_VALUES // (frames * track.shape[1])))
+        for batch in first_rows.split(batch_size):
+            # Resampling may make a track of one segment's length one frame too short.
+            rows_of_windows = (batch[:, None] + torch.arange(frames, device=device)).clamp(max=len(track) - 1)
+            yield self.normalisation.apply(track[rows_of_windows])
 
     def finer(self) -> GenreModel:
-        """Return the model with short windows, where the network takes any length; else itself."""
+        """Return the model for the timeline, with short windows if possible."""
         return replace(self, segment_seconds=MOMENT_SECONDS, hop_seconds=MOMENT_HOP_SECONDS) if self.kind == "musicnn" else self
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Return every tensor of the model's file."""
+        """Return all tensors of the model file."""
         state = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
         state |= {"normalisation.mean": self.normalisation.mean.cpu(), "normalisation.deviation": self.normalisation.deviation.cpu()}
         if self.familiarity:
@@ -171,7 +194,7 @@ class GenreModel(_Calibrated):
         return state
 
     def description(self) -> dict[str, Any]:
-        """Return everything else in the model's file."""
+        """Return all content of the model file except the tensors."""
         return {
             "type": self.type,
             "hyperparameters": self.hyperparameters,
@@ -186,20 +209,23 @@ class GenreModel(_Calibrated):
 
 @dataclass
 class Ensemble(_Calibrated):
-    """The mean of the probabilities of several models (each at temperature 1), with the interface of `GenreModel`.
+    """Ensemble of several models, with the interface of `GenreModel`.
+
+    It averages the probabilities of its members, each computed at temperature 1.
 
     Attributes
     ----------
     members : list of GenreModel
     segment_seconds, hop_seconds : float
-        The grid of windows; each member reads as much as it was trained on from each start.
+        Grid of windows in seconds; from each start, a member reads a window of its own length.
     temperature : float
+        Temperature of the calibration, applied to the averaged probabilities.
     info : dict
 
     Raises
     ------
     GenreError
-        There are fewer than two members, or they disagree in what they must share.
+        There are fewer than two members, or their genres, features or splits differ.
     """
 
     members: list[GenreModel]
@@ -211,15 +237,15 @@ class Ensemble(_Calibrated):
 
     def __post_init__(self) -> None:
         if len(self.members) < 2:
-            raise GenreError(f"an ensemble needs two models, {len(self.members)} given")
+            raise GenreError(f"an ensemble needs at least two models, {len(self.members)} given")
         shared: dict[str, list[Any]] = {
             "genres": [m.genres for m in self.members],
             "features": [m.spec for m in self.members],
             "split (protocol, fold or data set)": [m.info.get("split_digest") for m in self.members],
         }
-        for what, values in shared.items():
+        for name, values in shared.items():
             if any(value != values[0] for value in values):
-                raise GenreError(f"the members of an ensemble must share their {what}: " + "; ".join(map(str, values)))
+                raise GenreError(f"the members of an ensemble must share their {name}: " + "; ".join(map(str, values)))
 
     @property
     def genres(self) -> list[str]:
@@ -238,22 +264,29 @@ class Ensemble(_Calibrated):
         return tuple(sorted({m.kind for m in self.members}))
 
     def finer(self) -> Ensemble:
-        """Return the model itself: its windows stay."""
+        """Return the model itself, because its window length is fixed."""
         return self
 
     def score(self, features: Mapping[Kind, np.ndarray], starts_seconds: Sequence[float]) -> torch.Tensor:
-        """Logarithms of the mean probabilities of windows, shape ``(windows, genres)``; the ensemble's own temperature comes after."""
-        each = [m.score(features, starts_seconds).softmax(1) for m in self.members]
-        return torch.stack(each).mean(0).clamp(min=1e-12).log()
+        """Compute the logarithms of the members' mean probabilities for each window.
+
+        The temperature of the ensemble is not applied.
+
+        Returns
+        -------
+        torch.Tensor [shape=(windows, genres), dtype=float32]
+        """
+        member_probabilities = [m.score(features, starts_seconds).softmax(1) for m in self.members]
+        return torch.stack(member_probabilities).mean(0).clamp(min=1e-12).log()
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Return every tensor of the model's file."""
+        """Return all tensors of the model file."""
         return {f"{i}.{name}": value for i, member in enumerate(self.members) for name, value in member.state().items()}
 
     def description(self) -> dict[str, Any]:
-        """Return everything else in the model's file."""
-        own = {key: getattr(self, key) for key in ("type", "segment_seconds", "hop_seconds", "temperature", "info")}
-        return {**own, "members": [{"format": FORMAT, **member.description()} for member in self.members]}
+        """Return all content of the model file except the tensors."""
+        shared = {key: getattr(self, key) for key in ("type", "segment_seconds", "hop_seconds", "temperature", "info")}
+        return {**shared, "members": [{"format": FORMAT, **member.description()} for member in self.members]}
 
 
 Model = GenreModel | Ensemble

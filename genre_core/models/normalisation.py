@@ -1,15 +1,16 @@
-"""What is taken away from features before a network sees them.
+"""Normalisation of features before a network reads them.
 
-First, of a whole track: levels further below its loudest than ``range_db`` are raised to that (log-mel only; the noise floor of a
-recording, and where its coding ends, tell recordings apart, not genres). Then:
+The first step limits the range of a whole track (log-mel only): levels more than ``range_db`` below its maximum are raised to this
+limit. The reason is that the noise floor and the cut-off frequency of the audio coding identify recordings, not genres. The second
+step depends on the kind:
 
-================  ================================================================================================
-``dataset``       per bin, the mean and deviation of the training split
-``track``         first each track's own mean of each bin: the recording's equalisation, which tells artists apart
-``window``        first each window's own mean and deviation over all its values: the level
-================  ================================================================================================
+================  ==============================================================================================================
+``dataset``       nothing
+``track``         subtract the track's mean of each bin, which removes the recording's equalisation, because it identifies artists
+``window``        subtract the window's mean over all its values and divide by their standard deviation, which removes the level
+================  ==============================================================================================================
 
-After the first step, ``track`` and ``window`` are scaled per bin by the training split too.
+The last step is the same for all kinds: per bin, subtract the mean of the training split and divide by its standard deviation.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ import torch
 
 @dataclass(frozen=True)
 class Normalisation:
-    """A fitted normalisation: `of_track`, then `apply` to windows of what that gave.
+    """Fitted normalisation: `of_track` for a track, then `apply` for its windows.
 
     Attributes
     ----------
     kind : {"dataset", "track", "window"}
     mean, deviation : torch.Tensor [shape=(n_bins,), dtype=float32]
-        Of the training split, after the first steps.
+        Mean and standard deviation of each bin over the training split, after the first and second step.
     range_db : float
-        0.0: levels are left as they are.
+        Range in dB below the maximum of a track; 0.0 does not limit the levels.
     """
 
     kind: str
@@ -40,34 +41,57 @@ class Normalisation:
     range_db: float = 0.0
 
     def of_track(self, track: torch.Tensor) -> torch.Tensor:
-        """Apply the steps that need the whole `track` [shape=(frames, n_bins)], to the same shape, float32."""
+        """Apply the steps that need the whole track.
+
+        Parameters
+        ----------
+        track : torch.Tensor [shape=(frames, n_bins)]
+            Features of the track.
+
+        Returns
+        -------
+        torch.Tensor [shape=(frames, n_bins), dtype=float32]
+        """
         return _of_track(track, self.kind, self.range_db)
 
     def apply(self, windows: torch.Tensor) -> torch.Tensor:
-        """Apply the other steps to `windows` [shape=(B, T, n_bins), dtype=float32] of `of_track`, to the same shape."""
+        """Apply the other steps to windows.
+
+        Parameters
+        ----------
+        windows : torch.Tensor [shape=(B, T, n_bins), dtype=float32]
+            Windows of the result of `of_track`.
+
+        Returns
+        -------
+        torch.Tensor [shape=(B, T, n_bins), dtype=float32]
+        """
         if self.kind == "window":
-            windows = _levelled(windows)
+            windows = _normalised_windows(windows)
         return (windows - self.mean.to(windows.device)) / self.deviation.to(windows.device)
 
 
 def fit(kind: str, tracks: Iterable[np.ndarray], frames: int, *, range_db: float = 0.0) -> Normalisation:
-    """Fit on the training tracks, one in memory at a time.
+    """Fit a normalisation on the training tracks.
+
+    Only one track is in memory at a time.
 
     Parameters
     ----------
     kind : {"dataset", "track", "window"}
     tracks : iterable of np.ndarray [shape=(any, n_bins)]
+        Features of each training track.
     frames : int
-        Length of a window.
+        Length of a window in frames.
     range_db : float
-        See `Normalisation`.
+        Range in dB below the maximum of a track; 0.0 does not limit the levels.
     """
     count, total, squares = 0, torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
     for track in tracks:
         x = _of_track(torch.from_numpy(np.asarray(track, np.float32)), kind, range_db)
         if kind == "window":
-            whole = len(x) // frames * frames
-            x = _levelled(x[:whole].reshape(-1, frames, x.shape[1])).flatten(0, 1)
+            whole_windows_frames = len(x) // frames * frames
+            x = _normalised_windows(x[:whole_windows_frames].reshape(-1, frames, x.shape[1])).flatten(0, 1)
         x = x.double()
         count, total, squares = count + len(x), total + x.sum(0), squares + x.square().sum(0)
     mean = total / count
@@ -76,7 +100,19 @@ def fit(kind: str, tracks: Iterable[np.ndarray], frames: int, *, range_db: float
 
 
 def within_range(track: torch.Tensor, range_db: float) -> torch.Tensor:
-    """`track` in dB, levels further below its highest than `range_db` raised to that; as it is with 0.0."""
+    """Raise the levels that are too far below the maximum of a track.
+
+    Parameters
+    ----------
+    track : torch.Tensor [shape=(frames, n_mels)]
+        Log-mel in dB.
+    range_db : float
+        Largest distance from the maximum in dB; 0.0 returns the track unchanged.
+
+    Returns
+    -------
+    torch.Tensor [shape=(frames, n_mels)]
+    """
     return torch.maximum(track, track.amax() - range_db) if range_db else track
 
 
@@ -85,6 +121,6 @@ def _of_track(track: torch.Tensor, kind: str, range_db: float) -> torch.Tensor:
     return track - track.mean(0) if kind == "track" else track
 
 
-def _levelled(windows: torch.Tensor) -> torch.Tensor:
+def _normalised_windows(windows: torch.Tensor) -> torch.Tensor:
     mean = windows.mean(dim=(1, 2), keepdim=True)
     return (windows - mean) / windows.std(dim=(1, 2), keepdim=True).clamp(min=1e-3)

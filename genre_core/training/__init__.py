@@ -1,1 +1,1 @@
-"""Train a network."""
+"""Training of networks."""

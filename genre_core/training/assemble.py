@@ -1,4 +1,4 @@
-"""From a feature store and a split to a trained model: a network, or several models as one."""
+"""Training of a model from feature stores and a split."""
 
 from __future__ import annotations
 
@@ -31,27 +31,50 @@ _CODE = ("corpus", "evaluation", "features", "models", "networks", "training")  
 def train_network(
     params: config.Params, split: Index, info: dict[str, Any], checkpoint: Path, history: Path
 ) -> tuple[GenreModel, dict[str, Any], str]:
-    """Train a network; return the model, the row of its best epoch, and a note for the summary."""
+    """Train a network on the training tracks of a split.
+
+    Parameters
+    ----------
+    params : Params
+    split : Index
+    info : dict
+        Information about the model, written into its file.
+    checkpoint, history : Path
+        Files that are written after each epoch; an existing checkpoint is resumed.
+
+    Returns
+    -------
+    model : GenreModel
+    row : dict
+        Result of `loop.fit` without ``resumed_from``: number of epochs, best epoch, hardware and scores.
+    note : str
+        Text for the summary of the stage.
+
+    Raises
+    ------
+    GenreError
+        A feature store is missing or damaged, or `loop.fit` refuses its input.
+    """
     with FeatureStore(ORIGINAL) as original:
         spec = original.spec
     name = params.model.type
     kind = networks.feature_of(name)
-    numbers = {genre: i for i, genre in enumerate(split.genres)}
-    copies = versions.read_copies(COPIES) if kind != "musicnn" else {}
+    class_of_genre = {genre: i for i, genre in enumerate(split.genres)}
+    versions_of_track = versions.read_copies(COPIES) if kind != "musicnn" else {}
     frames = rows.grid(kind, spec).frames(params.segment.seconds)
 
     torch.manual_seed(params.seed)
     hyperparameters = params.model.chosen()
-    network = networks.build(name, hyperparameters, n_bins=rows.bins(kind, spec), n_genres=len(numbers))
+    network = networks.build(name, hyperparameters, n_bins=rows.bins(kind, spec), n_genres=len(class_of_genre))
     network.load_pretrained(DOWNLOADS)
     with FeatureStore(STORES[kind]) as store, FeatureStore(AUGMENTED) as augmented:
         train = []
         for track, starts in split.starts("train").items():
-            made = [augmented.read(kind, copy.copy) for copy in copies.get(track, ())]
-            features = [store.read(kind, track), *(copy for copy in made if len(copy) >= frames)]
-            train.append(TrainingTrack(numbers[split.tracks[track].genre], features, starts))
+            augmented_features = [augmented.read(kind, version.copy) for version in versions_of_track.get(track, ())]
+            features = [store.read(kind, track), *(version for version in augmented_features if len(version) >= frames)]
+            train.append(TrainingTrack(class_of_genre[split.tracks[track].genre], features, starts))
         valid = [
-            ValidTrack(numbers[split.tracks[track].genre], store.read(kind, track), starts)
+            ValidTrack(class_of_genre[split.tracks[track].genre], store.read(kind, track), starts)
             for track, starts in split.starts("valid").items()
         ]
     scaling = getattr(networks.architecture(name), "NORMALISE", params.features.normalise)
@@ -75,20 +98,51 @@ def train_network(
         seed=params.seed,
         history=history,
         checkpoint=checkpoint,
-        # A crop between two windows of the grid would hold audio of test windows there.
+        # With the protocol "segment", a crop between two windows of the grid can contain audio of a test window.
         crops=params.augment.batches.crops and split.split["protocol"] != "segment",
         masks=kind == "mel",
     )
     resumed = result.pop("resumed_from")
-    short = sum(len(made) for made in copies.values()) - sum(len(t.versions) - 1 for t in train)
+    short_versions = sum(map(len, versions_of_track.values())) - sum(len(t.versions) - 1 for t in train)
     note = f", resumed after epoch {resumed}" if resumed else ""
-    return model, result, note + (f"; {short} copies are shorter than a segment and were left out" if short else "")
+    return (
+        model,
+        result,
+        note + (f"; {short_versions} augmented versions are shorter than a segment and were left out" if short_versions else ""),
+    )
 
 
 def combine_models(
     params: config.Params, split: Index, info: dict[str, Any], checkpoint: Path, history: Path
 ) -> tuple[Ensemble, dict[str, Any], str]:
-    """Combine the models of a folder; the temperature is fitted, nothing else."""
+    """Combine the models of a folder into an ensemble.
+
+    Only the temperature of the ensemble is fitted, on the validation tracks.
+
+    Parameters
+    ----------
+    params : Params
+    split : Index
+    info : dict
+        Information about the model, written into its file.
+    checkpoint : Path
+        Not used.
+    history : Path
+        CSV file that gets one row, with the scores of the validation tracks.
+
+    Returns
+    -------
+    model : Ensemble
+    row : dict
+        Number of epochs, best epoch, hardware and scores, as for `train_network`.
+    note : str
+        Text for the summary of the stage.
+
+    Raises
+    ------
+    GenreError
+        The folder holds fewer than two models or an ensemble, or the models were trained on another split.
+    """
     section = networks.architecture("ensemble").Hyperparameters
     folder = Path(config.parse(section, params.model.chosen(), "params.yaml", "model.ensemble.").folder)
     paths = sorted(folder.glob("*.safetensors"))
@@ -100,7 +154,9 @@ def combine_models(
         )
     model = Ensemble(members, params.segment.seconds, params.segment.hop_seconds, info=info)
     if members[0].info.get("split_digest") != split.split_digest or model.genres != split.genres:
-        raise GenreError(f"{folder}: its models were trained on another split than params.yaml's: what they learnt from may be a test now")
+        raise GenreError(
+            f"{folder}: its models were trained on another split than the one of params.yaml: their training tracks may be test tracks now"
+        )
     valid = split.starts("valid")
     genres = [split.genres.index(split.tracks[track].genre) for track in valid]
     with reader(STORES, model.kinds) as read:
@@ -109,12 +165,24 @@ def combine_models(
     scores = scores_of(torch.stack([pooled(x, 1.0) for x in logits]).numpy(), genres)
     row = {"epoch": 1, "lr": 0.0, "train_loss": scores["valid_loss"], **scores}
     write_csv(history, loop.HISTORY, [row])
-    named = ", ".join(f"{path.stem} ({member.type})" for path, member in zip(paths, members, strict=True))
-    return model, {"epochs": 1, "best_epoch": 1, "hardware": "cpu fp32", **scores}, f" of {len(members)} models: {named}"
+    members_text = ", ".join(f"{path.stem} ({member.type})" for path, member in zip(paths, members, strict=True))
+    return model, {"epochs": 1, "best_epoch": 1, "hardware": "cpu fp32", **scores}, f" of {len(members)} models: {members_text}"
 
 
 def checkpoint_key(params: config.Params) -> str:
-    """Name a checkpoint, so that other parameters, inputs or code never resume it."""
+    """Compute the name of a checkpoint from parameters, inputs and code.
+
+    A run with other parameters, inputs or code gets another name, so it never resumes this checkpoint.
+
+    Parameters
+    ----------
+    params : Params
+
+    Returns
+    -------
+    str
+        First 16 hexadecimal digits of a SHA-256 digest.
+    """
     used = params.model_dump(include={"seed": True, "segment": {"seconds"}, "features": True, "augment": {"batches"}, "train": True})
     root = Path(genre_core.__file__).parent
     code = digest(*sorted(path for package in _CODE for path in (root / package).rglob("*.py")))

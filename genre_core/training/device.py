@@ -1,4 +1,4 @@
-"""Choose the device and the precision."""
+"""Choice of the device and the precision."""
 
 from __future__ import annotations
 
@@ -12,23 +12,35 @@ from genre_core.errors import GenreError
 
 @dataclass(frozen=True)
 class Hardware:
-    """The device and the precision of the arithmetic."""
+    """Device and precision of the training."""
 
     device: torch.device
     bf16: bool
 
     @property
     def name(self) -> str:
+        """Device and precision, for example ``cuda bf16``."""
         return f"{self.device.type} {'bf16' if self.bf16 else 'fp32'}"
 
 
 def hardware(device: str, precision: str) -> Hardware:
-    """Resolve ``auto``: CUDA, then MPS, then the CPU; bf16 where the hardware computes it natively.
+    """Choose the device and the precision.
+
+    Parameters
+    ----------
+    device : {"auto", "cuda", "mps", "cpu"}
+        ``auto`` takes the first available device: CUDA, then MPS, then the CPU.
+    precision : {"auto", "bf16", "fp32"}
+        ``auto`` takes bf16 if the hardware computes it natively.
+
+    Returns
+    -------
+    Hardware
 
     Raises
     ------
     GenreError
-        The device is not there.
+        The device is not available.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -43,10 +55,14 @@ def hardware(device: str, precision: str) -> Hardware:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep what a batch frees for the next one: giving pages back and getting them anew takes a third of the time."""
+    """Let glibc keep freed memory for the next batch.
+
+    Otherwise, a third of the training time is spent on returning pages to the system and requesting them again. On a system
+    without glibc, nothing changes.
+    """
     try:
         libc = ctypes.CDLL("libc.so.6")
         for option, value in ((-4, 0), (-1, 2**31 - 1), (-2, 64 * 2**20)):  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
             libc.mallopt(option, value)
-    except (OSError, AttributeError):  # another system: slower, that is all
+    except (OSError, AttributeError):  # a system without glibc
         pass

@@ -1,4 +1,4 @@
-"""The training loop: seeded batches, early stop, checkpoint and resume."""
+"""Training loop with seeded batches, early stopping and checkpoints."""
 
 from __future__ import annotations
 
@@ -41,43 +41,46 @@ def fit(
     crops: bool,
     masks: bool,
 ) -> dict[str, Any]:
-    """Train `model.network`, keep the best weights, and fit the temperature on the validation tracks.
+    """Train `model.network`, keep the best weights, and fit the temperature.
 
-    The best epoch is the one with the highest macro-F1 of validation tracks, then the lowest loss; with ``train.keep: last`` it is
-    the last one, whose averaged weights vary less than what a few validation tracks choose. Each epoch's random
-    numbers come from (seed, epoch) alone, so a run resumed from a checkpoint gives the same bytes as an unbroken one.
+    The temperature is fitted on the validation tracks. The best epoch has the highest macro-F1 of the validation tracks; if several
+    epochs are equal, it has the lowest loss. With ``train.keep: last``, the last epoch is kept: its averaged weights vary less than
+    a choice by a few validation tracks. The random numbers of an epoch depend only on (seed, epoch), so a resumed run gives the same
+    bytes as an uninterrupted run.
 
     Parameters
     ----------
     model : GenreModel
-        With a new network.
+        Model with an untrained network; the function changes it.
     train, valid : sequences of TrainingTrack and ValidTrack
     params : Train
     augment : Augment
     seed : int
     history : str or Path
-        CSV, written anew each epoch.
+        CSV file, written again after each epoch.
     checkpoint : str or Path
-        Written each epoch; one that is there is resumed. The caller keys its name by parameters and inputs, and removes it.
+        File, written after each epoch; an existing checkpoint is resumed. The caller derives its name from the parameters and inputs,
+        and removes it.
     crops : bool
-        Random crops instead of the grid of windows.
+        True draws random crops instead of windows of the grid.
     masks : bool
-        Time and frequency masks (they mean nothing on MFCC).
+        True applies time and frequency masks, which are not meaningful for MFCC.
 
     Returns
     -------
     dict
-        epochs, best_epoch, hardware, resumed_from (epoch or None), and the best epoch's row of the history.
+        epochs, best_epoch, hardware, resumed_from (epoch or None), and the history's losses and scores of the best epoch.
 
     Raises
     ------
     GenreError
-        The loss is no number: the learning rate is too high.
+        The device is not available, the segment is too short for the network, the checkpoint is damaged, or the loss is not finite
+        (the learning rate is too high).
     """
     keep_freed_memory()
     torch.set_num_threads(params.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    where = hardware(params.device, params.precision)
+    chosen_hardware = hardware(params.device, params.precision)
     frames = model.grid.frames(model.segment_seconds)
     if frames < model.network.min_frames:
         raise GenreError(
@@ -86,7 +89,7 @@ def fit(
     sampler = Sampler(train, frames, model.grid.first_frame, crops, model.normalisation.of_track)
     if model.network.closed_form:
         return _solve(model, sampler, valid, seed, Path(history))
-    network = networks.channels_last(model.network.to(where.device))
+    network = networks.channels_last(model.network.to(chosen_hardware.device))
     averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(params.weight_averaging), use_buffers=True)
     per_epoch = params.windows_per_epoch or sampler.segments
     steps = max(1, per_epoch // params.batch_size)
@@ -104,19 +107,19 @@ def fit(
     with tqdm(total=params.epochs, initial=state.epoch, desc="train", unit="epoch", disable=None) as bar:
         while state.epoch < params.epochs and (params.keep == "last" or state.epoch - state.best_epoch < params.patience):
             epoch = state.epoch + 1
-            torch.manual_seed(seed * 100_003 + epoch)  # dropout
+            torch.manual_seed(seed * 100_003 + epoch)  # dropout uses the global generator
             generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
             tracks, rows = sampler.draw(steps * params.batch_size, generator)
             network.train()
             network.thaw(state.epoch / params.epochs)
-            total = 0.0
-            for some in torch.arange(len(rows)).split(params.batch_size):
-                x = model.normalisation.apply(sampler.windows(rows[some]).to(where.device))  # (B, T, bins)
-                targets = nn.functional.one_hot(sampler.genres[tracks[some]], len(model.genres)).float().to(where.device)
+            loss_sum = 0.0
+            for batch in torch.arange(len(rows)).split(params.batch_size):
+                x = model.normalisation.apply(sampler.windows(rows[batch]).to(chosen_hardware.device))  # (B, T, bins)
+                targets = nn.functional.one_hot(sampler.genres[tracks[batch]], len(model.genres)).float().to(chosen_hardware.device)
                 x, targets = training_augment.mixup(x, targets, augment.batches.mixup_alpha, generator)
                 if masks:
                     x = training_augment.mask(x, generator, batches=augment.batches)
-                with torch.autocast(where.device.type, torch.bfloat16, enabled=where.bf16):
+                with torch.autocast(chosen_hardware.device.type, torch.bfloat16, enabled=chosen_hardware.bf16):
                     loss = criterion(network(x), targets) + network.penalty()
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
@@ -124,17 +127,17 @@ def fit(
                 optimiser.step()
                 schedule.step()
                 averaged.update_parameters(network)
-                total += loss.item()
-            if not math.isfinite(total):
-                raise GenreError(f"train.lr: {params.lr:g} made the loss {total} in epoch {epoch}; lower it")
-            judged = averaged.module if params.weight_averaging else network
+                loss_sum += loss.item()
+            if not math.isfinite(loss_sum):
+                raise GenreError(f"train.lr: {params.lr:g} made the loss {loss_sum} in epoch {epoch}; lower it")
+            evaluated = averaged.module if params.weight_averaging else network
             row: dict[str, float] = {
                 "epoch": epoch,
                 "lr": float(schedule.get_last_lr()[0]),
-                "train_loss": total / steps,
-                **_validate(model, judged, valid, where),
+                "train_loss": loss_sum / steps,
+                **_validate(model, evaluated, valid, chosen_hardware),
             }
-            state.finish(epoch, row, judged, always=params.keep == "last")
+            state.finish(epoch, row, evaluated, always=params.keep == "last")
             write_csv(history, HISTORY, [{k: _rounded(v) for k, v in r.items()} for r in state.rows])
             state.save(Path(checkpoint))
             bar.set_postfix(loss=f"{row['train_loss']:.3f}", valid_f1=f"{row['valid_macro_f1']:.3f}", best=f"{state.best_score[0]:.3f}")
@@ -147,38 +150,38 @@ def fit(
     return {
         "epochs": state.epoch,
         "best_epoch": state.best_epoch,
-        "hardware": where.name,
+        "hardware": chosen_hardware.name,
         "resumed_from": resumed_from,
         **{k: _rounded(best[k]) for k in HISTORY[2:]},
     }
 
 
 def _solve(model: GenreModel, sampler: Sampler, valid: Sequence[ValidTrack], seed: int, history: Path) -> dict[str, Any]:
-    """Fit a network that is no matter of epochs to the windows of the original tracks' grid."""
+    """Fit a closed-form network to the grid windows of the original tracks."""
     rows, tracks = [], []
     for track, grid in enumerate(sampler.grids):
         version = sampler.first_version[track]
         rows.append(sampler.begin[version] + torch.minimum(grid, sampler.length[version] - sampler.frames))
         tracks += [track] * len(grid)
-    of = torch.tensor(tracks)
+    track_of_window = torch.tensor(tracks)
     x = model.normalisation.apply(sampler.windows(torch.cat(rows)))
     model.network.eval()
     with torch.no_grad():
-        model.network.solve(x, sampler.genres[of], seed)
+        model.network.solve(x, sampler.genres[track_of_window], seed)
     cpu = Hardware(torch.device("cpu"), False)
     with torch.inference_mode():
-        loss = nn.functional.cross_entropy(torch.cat([model.network(some) for some in x.split(256)]), sampler.genres[of])
+        loss = nn.functional.cross_entropy(torch.cat([model.network(batch) for batch in x.split(256)]), sampler.genres[track_of_window])
     row = {"epoch": 1, "lr": 0.0, "train_loss": loss.item(), **_validate(model, model.network, valid, cpu)}
     write_csv(history, HISTORY, [{k: _rounded(v) for k, v in row.items()}])
     model.temperature = fit_temperature([model.logits(t.features, t.starts_seconds) for t in valid], [t.genre for t in valid])
     return {"epochs": 1, "best_epoch": 1, "hardware": cpu.name, "resumed_from": None, **{k: _rounded(row[k]) for k in HISTORY[2:]}}
 
 
-def _validate(model: GenreModel, network: Any, valid: Sequence[ValidTrack], where: Hardware) -> dict[str, float]:
-    """Compute loss, accuracy and macro-F1 of validation tracks, uncalibrated."""
+def _validate(model: GenreModel, network: Any, valid: Sequence[ValidTrack], used_hardware: Hardware) -> dict[str, float]:
+    """Compute uncalibrated loss, accuracy and macro-F1 of the validation tracks."""
     trained, model.network = model.network, network
     try:
-        with torch.autocast(where.device.type, torch.bfloat16, enabled=where.bf16):
+        with torch.autocast(used_hardware.device.type, torch.bfloat16, enabled=used_hardware.bf16):
             tracks = np.array([pooled(model.logits(t.features, t.starts_seconds), 1.0).numpy() for t in valid])  # (tracks, genres)
     finally:
         model.network = trained

@@ -1,4 +1,4 @@
-"""Draw random windows of training tracks."""
+"""Random windows of training tracks."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import torch
 
 @dataclass(frozen=True)
 class TrainingTrack:
-    """A training track with its copies.
+    """Training track with its augmented versions.
 
     Attributes
     ----------
     genre : int
+        Number of the genre.
     versions : list of np.ndarray [shape=(frames, n_bins)]
-        The original first; copies may have other lengths.
+        Features of the original, then of its augmented versions, which may have other lengths.
     starts_seconds : list of float
-        Of the original's training windows.
+        Start of each training window of the original, in seconds.
     """
 
     genre: int
@@ -29,7 +30,16 @@ class TrainingTrack:
 
 @dataclass(frozen=True)
 class ValidTrack:
-    """A validation track: features of shape ``(frames, n_bins)`` and the starts of its windows."""
+    """Validation track.
+
+    Attributes
+    ----------
+    genre : int
+        Number of the genre.
+    features : np.ndarray [shape=(frames, n_bins)]
+    starts_seconds : list of float
+        Start of each window, in seconds.
+    """
 
     genre: int
     features: np.ndarray
@@ -37,19 +47,19 @@ class ValidTrack:
 
 
 class Sampler:
-    """Seeded random windows of training tracks, every track equally often.
+    """Sampler of random windows, which draws every training track equally often.
 
     Parameters
     ----------
     tracks : sequence of TrainingTrack
     frames : int
-        Length of a window.
+        Length of a window in frames.
     first_frame : callable
-        Seconds to frames.
+        Function from the start of a window in seconds to its first frame.
     crops : bool
-        Windows anywhere in a version; otherwise on the grid of `starts_seconds`.
+        True draws crops from anywhere in a version; False draws windows of the grid of `starts_seconds`.
     of_track : callable
-        The steps of the normalisation that need a whole version.
+        Steps of the normalisation that need a whole version.
     """
 
     def __init__(
@@ -63,7 +73,7 @@ class Sampler:
         self.frames = frames
         self.crops = crops
         self.genres = torch.tensor([t.genre for t in tracks])
-        # Resampling may round a track of one segment's length down by a frame.
+        # Resampling may make a track of one segment's length one frame too short.
         versions = [_padded(of_track(v).to(v.dtype), frames) for t in tracks for v in map(torch.from_numpy, t.versions)]
         self.features = torch.cat(versions)  # (all frames, bins), in the store's precision
         lengths = torch.tensor([len(v) for v in versions])
@@ -76,26 +86,51 @@ class Sampler:
         self.segments = sum(len(t.starts_seconds) for t in tracks)
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw `count` windows: their track, and first row in `features`, both of shape ``(count,)``."""
+        """Draw random windows.
+
+        Parameters
+        ----------
+        count : int
+            Number of windows.
+        generator : torch.Generator
+            Random generator on the CPU.
+
+        Returns
+        -------
+        tracks : torch.Tensor [shape=(count,), dtype=int64]
+            Number of the track of each window.
+        rows : torch.Tensor [shape=(count,), dtype=int64]
+            First row of each window in `features`.
+        """
         tracks = torch.cat([torch.randperm(len(self.genres), generator=generator) for _ in range(-(-count // len(self.genres)))])[:count]
-        share = torch.rand(3, count, generator=generator, dtype=torch.float64)
-        version = self.first_version[tracks] + (share[0] * self.versions[tracks]).long()
-        room = self.length[version] - self.frames
+        uniform = torch.rand(3, count, generator=generator, dtype=torch.float64)
+        version = self.first_version[tracks] + (uniform[0] * self.versions[tracks]).long()
+        last_start = self.length[version] - self.frames
         if self.crops:
-            start = (share[1] * (room + 1)).long()
+            start = (uniform[1] * (last_start + 1)).long()
         else:
-            grid = torch.stack(
-                [self.grids[t][int(s * len(self.grids[t]))] for t, s in zip(tracks.tolist(), share[2].tolist(), strict=True)]
+            grid_start = torch.stack(
+                [self.grids[t][int(s * len(self.grids[t]))] for t, s in zip(tracks.tolist(), uniform[2].tolist(), strict=True)]
             )
-            scale = self.length[version] / self.length[self.first_version[tracks]]  # a copy of another tempo
-            start = torch.minimum((grid * scale).long(), room)
+            scale = self.length[version] / self.length[self.first_version[tracks]]  # a version may have another tempo
+            start = torch.minimum((grid_start * scale).long(), last_start)
         return tracks, self.begin[version] + start
 
     def windows(self, rows: torch.Tensor) -> torch.Tensor:
-        """Windows that begin at `rows`, shape ``(B, T, n_bins)``, float32."""
+        """Return the windows that begin at the given rows.
+
+        Parameters
+        ----------
+        rows : torch.Tensor [shape=(B,), dtype=int64]
+            First row of each window in `features`.
+
+        Returns
+        -------
+        torch.Tensor [shape=(B, T, n_bins), dtype=float32]
+        """
         return self.features[rows[:, None] + torch.arange(self.frames)].float()
 
 
 def _padded(track: torch.Tensor, frames: int) -> torch.Tensor:
-    """At least `frames` long, its last frame repeated."""
+    """Pad a track to at least `frames` by repeating its last frame."""
     return torch.cat([track, track[-1:].expand(max(0, frames - len(track)), -1)])

@@ -119,10 +119,10 @@ def test_cross_validation_judges_every_track_once_a_seed(own):
 def test_the_pages_of_leak_and_experiments_are_those_of_their_results():
     results = json.loads((ROOT / "docs/leak.json").read_text())
     assert (ROOT / "docs/leak.md").read_text() == leak.page(results)
-    from experiments import experiments
+    from experiments import recipe
 
     rows = json.loads((ROOT / "docs/recipe.json").read_text())
-    assert (ROOT / "docs/recipe.md").read_text() == experiments.page(rows)
+    assert (ROOT / "docs/recipe.md").read_text() == recipe.page(rows)
     params = config.load(ROOT / "params.yaml")
     network = networks.build(params.model.type, params.model.chosen(), n_bins=128, n_genres=10)
     assert rows["default"]["parameters"] == sum(p.numel() for p in network.parameters())
@@ -130,12 +130,12 @@ def test_the_pages_of_leak_and_experiments_are_those_of_their_results():
 
 
 def test_a_row_runs_what_its_page_says(monkeypatch):
-    from experiments import SHORT, experiments
+    from experiments import SHORT, recipe
 
     asked = {}
-    monkeypatch.setattr(experiments, "judged", lambda runs: asked.update(runs) or {})
+    monkeypatch.setattr(recipe, "judged", lambda runs: asked.update(runs) or {})
     for row in ("default", "short-mixup-0.3", "audio-copies-none"):
-        assert experiments.run(row, "/x")["settings"] == list(experiments.ROWS[row])
+        assert recipe.run(row, "/x")["settings"] == list(recipe.ROWS[row])
     assert {name.rsplit("-", 1)[1] for name in asked} == {"1", "2", "3"}
     assert "dataset.features.path=/x" in asked["default-1"]
     assert not set(SHORT) & set(asked["default-1"])
@@ -144,15 +144,15 @@ def test_a_row_runs_what_its_page_says(monkeypatch):
 
 
 def test_tracks_of_unknown_artists_are_not_one_artists(tmp_path, monkeypatch):
-    import benchmarks
+    import experiments
 
     rows = [{"track": f"t{i}", "artist": "", "true": "a", "predicted": "ab"[i % 2]} for i in range(40)]
     write_csv(tmp_path / "metrics/test/predictions.csv", list(rows[0]), rows)
     kept = {"protocol": "track", "scored_on": "test part", "leaky": False, "tracks": 40}
     write_json(tmp_path / "metrics/test/metrics.json", {**kept, "track": {"accuracy": 0.5}, "model": {"parameters": 1}})
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(benchmarks, "experiment", lambda *given: subprocess.CompletedProcess(given, 0))
-    found = benchmarks.judged([("x", [])])
+    monkeypatch.setattr(experiments, "experiment", lambda *given: subprocess.CompletedProcess(given, 0))
+    found = experiments.judged([("x", [])])
     assert found["low"] == pytest.approx(0.35, abs=0.05)  # 40 throws of a coin
     assert found["high"] == pytest.approx(0.65, abs=0.05)
 

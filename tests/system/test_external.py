@@ -59,7 +59,7 @@ def test_what_can_not_be_had_is_named_and_the_rest_goes_on(tmp_path, write_tone,
         "Good": "ok",
     }
     assert "404" in clips["Missing"].reason
-    assert "gone, or not to be had from here (replace or remove its row)" in clips["Missing"].reason
+    assert "gone, or not available from here (replace or remove its row)" in clips["Missing"].reason
     assert "yt-dlp 20" in clips["Page"].reason
     assert "pip install --upgrade yt-dlp" in clips["Page"].reason
     assert "max-filesize" in clips["Big"].reason or "max_megabytes" in clips["Big"].reason

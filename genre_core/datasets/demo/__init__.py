@@ -1,8 +1,8 @@
-"""The demo data set: ten genres of music synthesised with numpy alone, seeded, so that everything works offline.
+"""Demo data set: ten genres of music, synthesised with NumPy.
 
-Each genre is a `Style`: tempo, swing, chord vocabulary, drum patterns, bass line, accompaniment and lead. Each artist
-draws from it a tempo range, keys, instruments, timbre, equalisation and room of its own, and sometimes borrows from
-another genre. It is a toy of known make, for trying the pipeline: its scores say nothing about real music.
+It is seeded and needs no network. Each genre is a `Style`: tempo, swing, chords, drum patterns, bass line, accompaniment and lead.
+Each artist draws its own tempo, keys, instruments, timbre, equalisation and room from the style, and sometimes takes drums or
+instruments from another genre. The data set is only for trying the pipeline: its scores say nothing about real music.
 """
 
 from __future__ import annotations
@@ -22,27 +22,36 @@ from genre_core.util.parallel import map_tracks
 def download(
     out: str | Path, *, seed: int, artists_per_genre: int, tracks_per_artist: int, seconds: float, workers: int = 0
 ) -> list[Track]:
-    """Synthesise the data set as 16-bit mono WAV at 22,050 Hz and write its catalogue.
+    """Synthesise the data set and write its catalogue.
 
-    The official split gives a fifth of each genre's artists (at least one) to test, as many to valid, the rest to train.
+    The files are 16-bit mono WAV at 22,050 Hz. The official split assigns a fifth of each genre's artists (at least one) to test, as
+    many to valid, and the rest to train.
 
     Parameters
     ----------
     out : str or Path
-        Folder to fill with ``<genre>/<genre>.<number>.wav``.
-    seed, artists_per_genre, tracks_per_artist : int
+        Folder for the catalogue and the tracks, ``<genre>/<genre>.<number>.wav``.
+    seed : int
+        Seed of all random choices.
+    artists_per_genre, tracks_per_artist : int
+        Number of artists of each genre, and of tracks of each artist.
     seconds : float > 0
         Length of each track.
     workers : int >= 0
-        Processes; 0 is one a core. The bytes do not depend on it.
+        Number of processes; 0 starts one per core. The files do not depend on it.
+
+    Returns
+    -------
+    list of Track
+        Tracks ordered by genre, artist and number.
     """
     out = Path(out)
-    held = max(1, artists_per_genre // 5)
+    artists_per_side = max(1, artists_per_genre // 5)
     tracks, jobs = [], []
     for genre in GENRES:
         (out / genre).mkdir(parents=True, exist_ok=True)
         for artist in range(artists_per_genre):
-            split = "test" if artist < held else "valid" if artist < 2 * held else "train"
+            split = "test" if artist < artists_per_side else "valid" if artist < 2 * artists_per_side else "train"
             for number in range(tracks_per_artist):
                 name = f"{genre}.{artist * tracks_per_artist + number:05d}"
                 track = Track(name, f"{genre}/{name}.wav", genre, f"demo {genre} {artist:02d}", split)
@@ -60,12 +69,21 @@ def _write(job: tuple[Path, str, int, int, int, float]) -> None:
 
 
 def synthesise(genre: str, *, seed: int, artist: int, track: int, seconds: float) -> np.ndarray:
-    """One track.
+    """Synthesise one track.
+
+    Parameters
+    ----------
+    genre : str
+        One of `GENRES`.
+    seed, artist, track : int
+        Seed of the data set, and numbers of the artist in the genre and of the track of the artist, from 0.
+    seconds : float > 0
+        Length of the track.
 
     Returns
     -------
     np.ndarray [shape=(round(seconds * 22050),), dtype=float32]
-        Peaks below full scale.
+        Mono samples at 22,050 Hz, with peaks below full scale (1.0).
     """
     index = GENRES.index(genre)
     band = Band(STYLES[genre], np.random.default_rng([seed, index, artist]))

@@ -1,4 +1,4 @@
-"""A band plays a style: notes in time, by the sounds of its instruments."""
+"""Band of the demo: plays tracks in a style with synthesised instruments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from genre_core.datasets.demo.styles import CHORDS, GENRES, SCALES, STEPS, STYLE
 
 
 class Band:
-    """An artist: a style, and what this artist makes of it."""
+    """Artist of the demo, with its own choices from a style.
+
+    Parameters
+    ----------
+    style : Style
+        Style of the artist's genre.
+    rng : np.random.Generator
+        Source of the artist's choices.
+    """
 
     def __init__(self, style: Style, rng: np.random.Generator) -> None:
         self.style = style
@@ -38,55 +46,75 @@ class Band:
         self.noise_db = float(rng.uniform(-75, -42))
 
     def play(self, rng: np.random.Generator, seconds: float) -> np.ndarray:
-        """Improvise `seconds` of music."""
+        """Synthesise a track.
+
+        Parameters
+        ----------
+        rng : np.random.Generator
+            Source of the track's choices.
+        seconds : float > 0
+            Length of the track.
+
+        Returns
+        -------
+        np.ndarray [shape=(round(seconds * 22050),), dtype=float32]
+            Mono samples at 22,050 Hz, below full scale (1.0).
+        """
         self._notes: dict[tuple[str, float, int], np.ndarray] = {}
         length = round(seconds * SAMPLE_RATE)
         step_seconds = 60 / (self.bpm * np.exp(rng.normal(0, 0.04))) / 4
         key = 40 + int(rng.choice(self.keys))
         bars = [bar.split(":") for bar in _pick(rng, self.style.chords).split()]
-        first_bar = int(rng.integers(len(bars)))  # the excerpt starts anywhere in the form
+        first_bar = int(rng.integers(len(bars)))  # the track starts at a random bar of the progression
         parts = {part: np.zeros(length, np.float32) for part in self.mix}
         kit = {name: make(self.kit_pitch, np.random.default_rng(7)) for name, make in KIT.items()}
         drumless = not self.drums
         for bar in range(int(seconds / (step_seconds * STEPS)) + 1):
             root, quality = int(bars[(first_bar + bar) % len(bars)][0]), CHORDS[bars[(first_bar + bar) % len(bars)][1]]
 
-            def when(step: int, bar: int = bar) -> int:
+            def sample_of(step: int, bar: int = bar) -> int:
                 beat, rest = divmod(step, 4)
                 eighth, sixteenth = divmod(rest, 2)
-                at = (self.swing if eighth else 0.0) + sixteenth * (self.style.swing_16 / 2 if sixteenth else 0)
-                jitter = rng.normal(0, 0.004)
-                return int(((bar * STEPS + (beat + at) * 4) * step_seconds + jitter) * SAMPLE_RATE)
+                position_in_beat = (self.swing if eighth else 0.0) + sixteenth * (self.style.swing_16 / 2 if sixteenth else 0)
+                jitter_seconds = rng.normal(0, 0.004)
+                return int(((bar * STEPS + (beat + position_in_beat) * 4) * step_seconds + jitter_seconds) * SAMPLE_RATE)
 
             for name, pattern in self.drums.items():
                 for step, mark in enumerate(pattern):
                     if mark != ".":
-                        _place(parts["drums"], kit[name], when(step), (0.4 if mark == "o" else 1.0) * rng.uniform(0.75, 1.0))
+                        _place(parts["drums"], kit[name], sample_of(step), (0.4 if mark == "o" else 1.0) * rng.uniform(0.75, 1.0))
             for step, degree, steps in BASS[self.bass](quality, rng):
                 note = self._note(self.bass_sound, key + root % 12 - (0 if root % 12 < 8 else 12) + degree, steps * step_seconds)
-                _place(parts["bass"], note, when(step), rng.uniform(0.8, 1.0))
-            self._accompany(parts["comp"], key + 12 + root % 12, quality, step_seconds, when, rng)
-            self._lead(parts["lead"], key + 24, root, quality, step_seconds, when, rng)
+                _place(parts["bass"], note, sample_of(step), rng.uniform(0.8, 1.0))
+            self._accompany(parts["comp"], key + 12 + root % 12, quality, step_seconds, sample_of, rng)
+            self._lead(parts["lead"], key + 24, root, quality, step_seconds, sample_of, rng)
         return self._master(parts, rng, drumless)
 
     def _accompany(
-        self, out: np.ndarray, root: int, quality: tuple[int, ...], step: float, when: Callable[[int], int], rng: np.random.Generator
+        self,
+        out: np.ndarray,
+        root: int,
+        quality: tuple[int, ...],
+        step_seconds: float,
+        sample_of: Callable[[int], int],
+        rng: np.random.Generator,
     ) -> None:
+        """Add one bar of accompaniment to `out`."""
         if self.comp == "arpeggio":
             order = [quality[0], quality[2], quality[1], quality[2]]
             for eighth in range(8):
-                _place(out, self._note(self.comp_sound, root + order[eighth % 4], 3 * step), when(2 * eighth), rng.uniform(0.6, 1.0))
+                note = self._note(self.comp_sound, root + order[eighth % 4], 3 * step_seconds)
+                _place(out, note, sample_of(2 * eighth), rng.uniform(0.6, 1.0))
             return
         hits = [i for i, mark in enumerate(self.comp) if mark != "."]
         for hit, following in zip(hits, [*hits[1:], STEPS + hits[0]], strict=True):
             if rng.random() < 0.06:
                 continue
-            at, gain = when(hit), rng.uniform(0.7, 1.0) / np.sqrt(len(quality))
+            start, gain = sample_of(hit), rng.uniform(0.7, 1.0) / np.sqrt(len(quality))
             for number, interval in enumerate(quality):
                 strum = int(number * 0.008 * SAMPLE_RATE)
-                _place(
-                    out, self._note(self.comp_sound, root + interval, (following - hit) * step * self.style.comp_length), at + strum, gain
-                )
+                chord_seconds = (following - hit) * step_seconds * self.style.comp_length
+                _place(out, self._note(self.comp_sound, root + interval, chord_seconds), start + strum, gain)
 
     def _lead(
         self,
@@ -94,10 +122,11 @@ class Band:
         key: int,
         root: int,
         quality: tuple[int, ...],
-        step: float,
-        when: Callable[[int], int],
+        step_seconds: float,
+        sample_of: Callable[[int], int],
         rng: np.random.Generator,
     ) -> None:
+        """Add one bar of the lead to `out`: a random walk on the scale, with chord tones."""
         scale = np.array(SCALES[self.style.scale])
         position = int(rng.integers(len(scale)))
         eighth = 0
@@ -109,11 +138,12 @@ class Band:
                 pitch = key + 12 * int(np.clip(octave, 0, 1)) + int(scale[degree])
                 if rng.random() < 0.4:
                     pitch = key + (root + int(rng.choice(quality))) % 12
-                _place(out, self._note(self.lead_sound, pitch, 2 * length * step), when(2 * eighth), rng.uniform(0.6, 1.0))
+                note = self._note(self.lead_sound, pitch, 2 * length * step_seconds)
+                _place(out, note, sample_of(2 * eighth), rng.uniform(0.6, 1.0))
             eighth += length
 
     def _note(self, sound: str, pitch: int, seconds: float) -> np.ndarray:
-        """A note, made once per track for each pitch and rounded length."""
+        """Return a note; synthesise each pitch and rounded length once per track."""
         seconds = max(0.05, round(seconds * 50) / 50)
         index = (sound, seconds, pitch)
         if index not in self._notes:
@@ -123,6 +153,7 @@ class Band:
         return self._notes[index]
 
     def _master(self, parts: dict[str, np.ndarray], rng: np.random.Generator, drumless: bool) -> np.ndarray:
+        """Mix the parts; add distortion, equalisation, reverberation and noise."""
         mix = np.zeros_like(parts["drums"])
         for part, signal in parts.items():
             rms = float(np.sqrt(np.mean(signal**2)))
@@ -149,22 +180,24 @@ class Band:
 
 
 def _pick(rng: np.random.Generator, options: tuple[Option, ...]) -> Option:
+    """Choose one of the options with equal probability."""
     return options[int(rng.integers(len(options)))]
 
 
-def _place(out: np.ndarray, sound: np.ndarray, at: int, gain: float) -> None:
-    """Add `sound` to `out` from sample `at` on, cut at both ends."""
-    begin = max(0, -at)
-    end = min(len(sound), len(out) - at)
+def _place(out: np.ndarray, sound: np.ndarray, start: int, gain: float) -> None:
+    """Add `sound` to `out` from sample `start`; cut it at both ends of `out`."""
+    begin = max(0, -start)
+    end = min(len(sound), len(out) - start)
     if end > begin:
-        out[at + begin : at + end] += sound[begin:end] * np.float32(gain)
+        out[start + begin : start + end] += sound[begin:end] * np.float32(gain)
 
 
-# Bass lines: (step, semitones above the root, length in steps) for one bar of a chord.
+# Bass line of one bar: (step, semitones above the root, length in steps) of each note.
 Line = list[tuple[int, int, int]]
 
 
 def _walk(chord: tuple[int, ...], rng: np.random.Generator) -> Line:
+    """Create a walking bass: root, two chord tones, and a passing note."""
     third = chord[2] if len(chord) > 3 else chord[-1]
     return [(0, 0, 4), (4, chord[1], 4), (8, third, 4), (12, int(rng.choice([-1, 1, 2, 10])), 4)]
 

@@ -1,4 +1,4 @@
-"""Synthesise instruments and drums."""
+"""Synthesised instruments and drums of the demo."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from collections.abc import Callable
 import numpy as np
 
 SAMPLE_RATE = 22050  # Hz
-# Sounds: (frequency in Hz, seconds, timbre -1 dark to 1 bright, generator) -> samples.
+# Sound: (frequency in Hz, seconds, timbre from -1 dark to 1 bright, generator) -> mono samples at SAMPLE_RATE.
 Sound = Callable[[float, float, float, np.random.Generator], np.ndarray]
 
 
 def _envelope(n: int, attack_s: float, decay_s: float, release_s: float = 0.03) -> np.ndarray:
+    """Compute an envelope: linear attack, exponential decay, linear release at the end."""
     t = np.arange(n) / SAMPLE_RATE
     out = np.minimum(1.0, t / max(attack_s, 1e-4)) * np.exp(-t / decay_s)
     return out * np.minimum(1.0, (n - np.arange(n)) / (release_s * SAMPLE_RATE))
 
 
 def _additive(slope: float, attack_s: float, decay_s: float, *, odd: float = 1.0, vibrato: float = 0.0, damping: float = 0.0) -> Sound:
-    """Harmonics falling with `slope`, even ones weighted by `odd`; high ones decay faster with `damping`."""
+    """Create an additive sound of up to 16 harmonics.
+
+    Harmonic k has the level ``k ** -slope``; even harmonics are multiplied by `odd`. With `damping`, high harmonics decay faster.
+    """
 
     def sound(hz: float, seconds: float, timbre: float, rng: np.random.Generator) -> np.ndarray:
         n = round(seconds * SAMPLE_RATE)
@@ -36,7 +40,7 @@ def _additive(slope: float, attack_s: float, decay_s: float, *, odd: float = 1.0
 
 
 def _fm(ratio: float, index: float, decay_s: float, attack_s: float = 0.003) -> Sound:
-    """Two-operator frequency modulation (Chowning 1973)."""
+    """Create a sound of two-operator frequency modulation (Chowning 1973)."""
 
     def sound(hz: float, seconds: float, timbre: float, rng: np.random.Generator) -> np.ndarray:
         n = round(seconds * SAMPLE_RATE)
@@ -48,7 +52,7 @@ def _fm(ratio: float, index: float, decay_s: float, attack_s: float = 0.003) -> 
 
 
 def _pluck(brightness: float, decay: float) -> Sound:
-    """Make a plucked string (Karplus and Strong 1983), a period at a time."""
+    """Create a plucked string (Karplus and Strong 1983)."""
 
     def sound(hz: float, seconds: float, timbre: float, rng: np.random.Generator) -> np.ndarray:
         n, period = round(seconds * SAMPLE_RATE), max(2, round(SAMPLE_RATE / hz))
@@ -67,7 +71,7 @@ def _pluck(brightness: float, decay: float) -> Sound:
 
 
 def _saw(cutoff: float, attack_s: float, decay_s: float, detune: float = 0.0) -> Sound:
-    """Make a band-limited sawtooth whose harmonics fade from `cutoff` Hz on."""
+    """Create a band-limited sawtooth with a low-pass filter at `cutoff` Hz."""
 
     def sound(hz: float, seconds: float, timbre: float, rng: np.random.Generator) -> np.ndarray:
         n = round(seconds * SAMPLE_RATE)
@@ -83,6 +87,8 @@ def _saw(cutoff: float, attack_s: float, decay_s: float, detune: float = 0.0) ->
 
 
 def _distorted(source: Sound, gain: float) -> Sound:
+    """Create a sound that distorts `source` by tanh."""
+
     def sound(hz: float, seconds: float, timbre: float, rng: np.random.Generator) -> np.ndarray:
         return np.tanh(gain * 2**timbre * source(hz, seconds, timbre, rng)) * 0.7
 
@@ -90,7 +96,7 @@ def _distorted(source: Sound, gain: float) -> Sound:
 
 
 def _voice(buzz: float, rate_hz: float) -> Sound:
-    """Make a vowel: harmonics under three formants; with `rate_hz`, syllables."""
+    """Create a vowel of three formants; with `rate_hz`, a sequence of syllables."""
 
     def sound(hz: float, seconds: float, timbre: float, rng: np.random.Generator) -> np.ndarray:
         n = round(seconds * SAMPLE_RATE)
@@ -138,12 +144,13 @@ SOUNDS: dict[str, Sound] = {
 
 
 def _kick(pitch: float, rng: np.random.Generator) -> np.ndarray:
+    """Synthesise a kick drum: a sine with a falling frequency."""
     t = np.arange(int(0.25 * SAMPLE_RATE)) / SAMPLE_RATE
     return np.sin(2 * np.pi * pitch * (48 * t + 4 * (1 - np.exp(-t / 0.03)))) * np.exp(-t / 0.09)
 
 
 def _noise(decay_s: float, low_hz: float, level: float, tone_hz: float = 0.0) -> Callable[[float, np.random.Generator], np.ndarray]:
-    """Noise above `low_hz` with an optional tone: snares, claps, hats and cymbals."""
+    """Create a drum of noise above `low_hz`, with an optional tone."""
 
     def drum(pitch: float, rng: np.random.Generator) -> np.ndarray:
         n = int(min(6 * decay_s, 1.5) * SAMPLE_RATE)

@@ -1,12 +1,12 @@
-"""The ten styles of the demo: tempo, drums, bass, chords and instruments, as data."""
+"""Ten styles of the demo: tempo, drums, bass, chords and instruments."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-STEPS = 16  # sixteenth notes a bar
-CHORDS = {
+STEPS = 16  # sixteenth notes per bar
+CHORDS = {  # semitones above the root
     "maj": (0, 4, 7),
     "min": (0, 3, 7),
     "7": (0, 4, 7, 10),
@@ -18,7 +18,7 @@ CHORDS = {
     "power": (0, 7, 12),
     "sus": (0, 5, 7),
 }
-SCALES = {
+SCALES = {  # semitones above the key
     "major": (0, 2, 4, 5, 7, 9, 11),
     "minor": (0, 2, 3, 5, 7, 8, 10),
     "pentatonic": (0, 2, 4, 7, 9),
@@ -31,10 +31,40 @@ Option = TypeVar("Option")
 
 @dataclass(frozen=True)
 class Style:
-    """The style of a genre. Patterns have 16 steps a bar: ``x`` a hit, ``o`` a soft one."""
+    """Style of a genre: options from which each artist chooses.
+
+    Drum and accompaniment patterns have 16 steps per bar: ``x`` is a hit, ``o`` a soft hit, ``.`` a rest.
+
+    Attributes
+    ----------
+    bpm : (float, float)
+        Lowest and highest tempo, in beats per minute.
+    chords : tuple of str
+        Progressions, with one "root:quality" per bar; the root is in semitones above the key.
+    scale : str
+        Scale of the lead, a key of `SCALES`.
+    drums : tuple of dict of str to str
+        Drum patterns by the name of the drum.
+    bass : tuple of str
+        Bass lines, keys of `BASS` in ``band.py``.
+    comp : tuple of str
+        Accompaniment patterns, or "arpeggio".
+    bass_sound, comp_sound, lead_sound : tuple of str
+        Instruments, keys of `SOUNDS` in ``sounds.py``.
+    lead_density : float
+        Probability that the lead plays a note rather than a rest.
+    swing, swing_16 : float
+        Position of the second eighth in a beat, and of the second sixteenth in an eighth, in [0, 1].
+    comp_length : float
+        Length of a chord, as a share of the time to the next chord.
+    drive, room : float
+        Amount of distortion, and level of the reverberation.
+    levels : dict of str to float
+        Level of drums, bass, comp and lead; 1 if missing.
+    """
 
     bpm: tuple[float, float]
-    chords: tuple[str, ...]  # progressions: "root:quality" a bar, root in semitones above the key
+    chords: tuple[str, ...]
     scale: str
     drums: tuple[dict[str, str], ...]
     bass: tuple[str, ...]
@@ -42,13 +72,13 @@ class Style:
     comp: tuple[str, ...]
     comp_sound: tuple[str, ...]
     lead_sound: tuple[str, ...]
-    lead_density: float  # probability of a note per eighth
-    swing: float = 0.5  # where the second eighth of a beat falls
-    swing_16: float = 0.5  # where the second sixteenth of an eighth falls
-    comp_length: float = 0.9  # of the time to the next chord
+    lead_density: float
+    swing: float = 0.5
+    swing_16: float = 0.5
+    comp_length: float = 0.9
     drive: float = 0.0
     room: float = 0.15
-    levels: dict[str, float] = field(default_factory=dict)  # of drums, bass, comp, lead
+    levels: dict[str, float] = field(default_factory=dict)
 
 
 _NO_DRUMS: tuple[dict[str, str], ...] = ({},)

@@ -112,7 +112,7 @@ def test_metadata_is_used(tmp_path, write_tone):
         ("path,split\nrock/a.wav,validation\n", "line 2: split 'validation' is not allowed: train, valid, test"),
         ("path\n../../etc/passwd\n", "must be relative and stay inside"),
         ("path\n/etc/passwd\n", "must be relative and stay inside"),
-        ("path\nrock/a.wav\nrock/a.wav\n", "line 3: path 'rock/a.wav' stands there twice"),
+        ("path\nrock/a.wav\nrock/a.wav\n", "line 3: path 'rock/a.wav' occurs twice"),
         ("file,genre\nrock/a.wav,rock\n", "no column path; the header is: file, genre"),
     ],
 )
@@ -124,7 +124,7 @@ def test_wrong_metadata_is_named(tmp_path, write_tone, rows, words):
 
 
 def test_folders_that_are_no_data_set(tmp_path, write_tone):
-    with pytest.raises(GenreError, match="is no folder"):
+    with pytest.raises(GenreError, match="is not a folder"):
         folder.download(tmp_path / "none", tmp_path / "raw")
     music("m", ["rock/a.wav"], write_tone)
     with pytest.raises(GenreError, match=r"1 audio files of 1 genres \(rock\); at least two"):
@@ -167,7 +167,7 @@ def test_hidden_names_and_our_own_are_no_tracks(tmp_path, write_tone, name):
         ("rock/a.wav,rock,<!-- x", "holds HTML"),
         ("rock/a.wav,ro\x1bck,x", "has control characters"),
         ("rock/\0.wav,rock,x", "must be relative and stay inside|not readable as UTF-8 CSV"),
-        ("rock/evil.npy,rock,x", "is an array, no audio"),
+        ("rock/evil.npy,rock,x", "is an array, not audio"),
     ],
 )
 def test_names_that_no_page_could_hold_are_refused(tmp_path, write_tone, row, words):

@@ -44,8 +44,8 @@ def test_endless_too_long_and_busy_ones_end(tmp_path, write_tone):
         ("[youtube] aB429xYzQ0k: Video unavailable", "gone", False),
         ("[youtube] aB404xYzQ0k: Unable to extract player response", "pip install --upgrade yt-dlp", False),
         ("[youtube] x: Sign in to confirm your age. This video may be inappropriate for some users.", "cookies of such an account", False),
-        ("[youtube] x: The uploader has not made this video available in your country", "gone, or not to be had", False),
-        ("[youtube] x: This video is not available", "gone, or not to be had", False),
+        ("[youtube] x: The uploader has not made this video available in your country", "gone, or not available", False),
+        ("[youtube] x: This video is not available", "gone, or not available", False),
         ("[youtube] x: Join this channel to get access to members-only content", "cookies of such an account", False),
         ("Unable to download webpage: Failed to resolve 'www.youtube.com'", "no network", True),
     ],
@@ -61,7 +61,7 @@ def test_cookies_that_are_none_are_refused_by_their_parameter(tmp_path, content)
     file = tmp_path / "cookies.txt"
     if content:
         file.write_text(content)
-    with pytest.raises(GenreError, match=r"external\.cookies_file: '.*cookies\.txt' is missing, or no cookie file"):
+    with pytest.raises(GenreError, match=r"external\.cookies_file: '.*cookies\.txt' is missing, or not a cookie file"):
         fetch(listed(tmp_path, ",a.wav,rock,A,,"), tmp_path, limits=dataclasses.replace(LIMITS, cookies_file=str(file)))
     assert file.exists() == bool(content)
 
@@ -82,15 +82,15 @@ def test_browsers_are_named_as_yt_dlp_names_them(text, expected):
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ("file:///etc/passwd,,rock,X,,", "no http or https address"),
-        ("ftp://example.org/a.mp3,,rock,X,,", "no http or https address"),
-        ("http://[::1/a.mp3,,rock,X,,", "no http or https address"),
-        ("http://exa mple.org/a.mp3,,rock,X,,", "no http or https address"),
-        ("http://127.0.0.1:99999/a.mp3,,rock,X,,", "no http or https address"),
+        ("file:///etc/passwd,,rock,X,,", "not an http or https address"),
+        ("ftp://example.org/a.mp3,,rock,X,,", "not an http or https address"),
+        ("http://[::1/a.mp3,,rock,X,,", "not an http or https address"),
+        ("http://exa mple.org/a.mp3,,rock,X,,", "not an http or https address"),
+        ("http://127.0.0.1:99999/a.mp3,,rock,X,,", "not an http or https address"),
         (",,rock,X,,", "give either url or file"),
         ("https://example.org/a,b.wav,rock,X,,", "give either url or file"),
         (",a.wav,,X,,", "no genre"),
-        (",a.wav,rock,X,soon,", "start 'soon' is no number"),
+        (",a.wav,rock,X,soon,", "start 'soon' is not a number"),
         (",a.wav,rock,X,-3,", "start '-3' is not allowed"),
         (",a.wav,rock,X,,nan", "seconds 'nan' is not allowed"),
     ],

@@ -135,7 +135,7 @@ def test_a_partial_copy_must_be_asked_for(tmp_path, sounds):
         bring(tmp_path, path, partial=False)
     with pytest.raises(GenreError, match="holds no track of GTZAN"):
         bring(tmp_path / "b", zipped(tmp_path / "other.zip", [("readme.txt", b"x")]))
-    with pytest.raises(GenreError, match=r"dataset\.gtzan\.path: .*no archive and no folder"):
+    with pytest.raises(GenreError, match=r"dataset\.gtzan\.path: .*neither an archive nor a folder"):
         bring(tmp_path, tmp_path / "nothing")
 
 

@@ -39,10 +39,10 @@ def test_gtzan_s_tracks_get_their_artists(tmp_path, rng):
         ({"genre": None}, "no array genre"),
         ({"X": None}, "needs X, track and genre"),
         ({"X": np.zeros((3, 16, 50))}, r"X is float64 \(3, 16, 50\)"),
-        ({"X": np.full((24, 64, 100), np.nan)}, "no finite dB"),
+        ({"X": np.full((24, 64, 100), np.nan)}, "not finite in dB"),
         ({"X": np.zeros((24, 300, 50))}, "X has 300 bins, 16 to 256 are possible"),
-        ({"track": ["same"] * 24}, "'same' is there twice"),
-        ({"split": ["trian"] * 24}, "split 'trian' is none of train, valid, test"),
+        ({"track": ["same"] * 24}, "'same' occurs twice"),
+        ({"split": ["trian"] * 24}, "split 'trian' is not one of train, valid, test"),
     ],
 )
 def test_what_is_no_such_file_is_refused(tmp_path, rng, change, words):

@@ -78,7 +78,7 @@ def test_the_last_weights_are_kept_whatever_the_validation_tracks_say(tmp_path, 
 def test_a_damaged_checkpoint_is_named_with_the_remedy(tmp_path, rng, params):
     (tmp_path / "checkpoint.pt").write_bytes(b"half a file")
     train, valid = data(rng)
-    with pytest.raises(GenreError, match=r"checkpoint .*checkpoint\.pt is not readable .*remove it to train anew"):
+    with pytest.raises(GenreError, match=r"checkpoint .*checkpoint\.pt is not readable .*remove it to train from the start"):
         fit(new_model(train), train, valid, params, tmp_path, epochs=1)
 
 

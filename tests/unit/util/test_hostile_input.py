@@ -276,7 +276,7 @@ def test_a_damaged_checkpoint_is_named_as_such(tmp_path, params, rng):
         raw = bytearray(whole)
         raw[position] ^= 64
         path.write_bytes(raw)
-        with pytest.raises(GenreError, match=r"checkpoint .*checkpoint\.pt is (damaged|not readable).*remove it to train anew"):
+        with pytest.raises(GenreError, match=r"checkpoint .*checkpoint\.pt is (damaged|not readable).*remove it to train from the start"):
             train()
 
 
