@@ -85,7 +85,7 @@ def main() -> None:
     params = config.load()
     found = cross_validate(chosen.settings, params.segment.folds, chosen.seeds, params.evaluate.bootstrap_samples)
     write_json(chosen.out / "cv.json", found)
-    title = f"{found['model']} on {found['data_set']}: {intervals.with_interval(found['pooled'])} of {found['tracks']} tracks"
+    title = f"{found['model']} on {found['data_set']}: {intervals.format_score(found['pooled'])} of {found['tracks']} tracks"
     figures.folds(chosen.out / "cv.png", {int(k): v for k, v in found["fold_accuracies"].items()}, found["pooled"], title=title)
     spread = f"seeds {found['seed_accuracies']}, deviation of folds {found['fold_spread']:.3f}"
     print(f"{title} of {found['artists']} artists, {found['seeds']} seeds; {spread}; in {chosen.out / 'cv.json'}")

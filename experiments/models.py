@@ -22,7 +22,7 @@ import torch
 from experiments import command, experiment
 from genre_core.config import architectures
 from genre_core.errors import GenreError
-from genre_core.evaluation.intervals import with_interval
+from genre_core.evaluation.intervals import format_score
 from genre_core.inference.predictor import Predictor
 from genre_core.project import MODEL
 
@@ -60,7 +60,7 @@ def row(name: str, settings: list[str]) -> str:
     took = seconds[-1] if seconds else "-"
     return (
         f"| `{name}` | {model['parameters']:,} | {model['bytes'] / 1e6:.2f} | {took} | {latency_ms(str(MODEL)):.0f} "
-        f"| {with_interval(track)} | {track['macro_f1']:.3f} | {track['top2_accuracy']:.3f} |"
+        f"| {format_score(track)} | {track['macro_f1']:.3f} | {track['top2_accuracy']:.3f} |"
     )
 
 

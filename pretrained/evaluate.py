@@ -9,11 +9,11 @@ from safetensors.torch import load_file
 
 from genre_core import __version__, config, networks
 from genre_core.evaluation import calibration, scoring
-from genre_core.evaluation.intervals import with_interval
+from genre_core.evaluation.intervals import format_score
 from genre_core.features.musicnn import WIDTH
 from genre_core.features.spectrogram import FeatureSpec
 from genre_core.models.file import PRETRAINED, save
-from genre_core.models.model import NOT_SURE_BELOW, Familiarity, GenreModel
+from genre_core.models.model import NOT_SURE_BELOW, GenreModel, OutOfDistribution
 from genre_core.models.normalisation import Normalisation
 from genre_core.util.files import atomic, digest, read_csv, read_json, write_json
 from pretrained.taggram import DATA, FOLDER, Params, Taggram, params, probabilities, read
@@ -50,7 +50,7 @@ def main() -> str:
             "not_sure_below": NOT_SURE_BELOW,
             "versions": {"genre_core": __version__},
         },
-        Familiarity(head["familiar.mean"], head["familiar.precision"], float(head["familiar.limit"])),
+        OutOfDistribution(head["familiar.mean"], head["familiar.precision"], float(head["familiar.limit"])),
     )
     test = read("evaluation")
     tested = _test(model, test, chosen) if test else None
@@ -79,7 +79,7 @@ def main() -> str:
         part.write_text(_card(model, metrics, wrong, chosen), encoding="utf-8")
     metrics["card_sha256"] = digest(PRETRAINED.with_name("CARD.md"))
     write_json(FOLDER / "metrics.json", metrics)
-    return f"evaluate: cross-validation {with_interval(crossed)}, test {with_interval(tested) if tested else reason}; in {PRETRAINED}"
+    return f"evaluate: cross-validation {format_score(crossed)}, test {format_score(tested) if tested else reason}; in {PRETRAINED}"
 
 
 def _scores(true: list[str], probabilities: np.ndarray, artists: list[str], genres: list[str], chosen: Params) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def _card(model: GenreModel, metrics: dict[str, Any], wrong: Counter[tuple[str, 
     fails = ", ".join(
         f"{true} taken for {said} ({count / chosen.repeats / 443:.1%} of all tracks)" for (true, said), count in wrong.most_common(6)
     )
-    test = f"{with_interval(tested)}, 290 tracks" if tested else f"null: {metrics['test_reason']}"
+    test = f"{format_score(tested)}, 290 tracks" if tested else f"null: {metrics['test_reason']}"
     sure = f"{crossed['sure']:.0%} of the tracks, and right on {crossed['accuracy_where_sure']:.0%} of those"
     return f"""# The packaged model: ten genres of GTZAN
 
@@ -123,7 +123,7 @@ Written by `pretrained/evaluate.py`; nothing here is typed by hand.
 
 | scored on | accuracy [95 %, drawn over artists] |
 |---|---|
-| cross-validation, 443 tracks of {crossed["artists"]} artists | {with_interval(crossed)} |
+| cross-validation, 443 tracks of {crossed["artists"]} artists | {format_score(crossed)} |
 | fault-filtered test part | {test} |
 
 Calibration (temperature {model.temperature:g}, fitted on the same cross-validation): expected error {crossed["ece"]:.3f}.

@@ -7,7 +7,7 @@ from genre_core.audio.effects import transform
 from genre_core.corpus import index
 from genre_core.features import extract, versions
 from genre_core.features.spectrogram import FeatureSpec
-from genre_core.project import AUGMENTED, COPIES, INDEX, PRECOMPUTED, RAW
+from genre_core.project import AUGMENTED, INDEX, PRECOMPUTED, RAW, VERSIONS
 from stages.run import run
 
 
@@ -25,7 +25,7 @@ def main() -> str:
     spec = FeatureSpec.of(params.features)
     compute = partial(extract.log_features, spec=spec)
     frames = extract.extract(jobs, spec, AUGMENTED, compute, workers=params.workers, label="augment")
-    versions.write_copies(COPIES, copies)
+    versions.write_versions(VERSIONS, copies)
     if described.split["protocol"] == "segment":
         return f"augment: no copies under protocol segment (they would hold the audio of test windows); {AUGMENTED} is empty"
     if PRECOMPUTED.is_file():

@@ -74,7 +74,7 @@ def main() -> str:
     for name, curve in curves.items():
         rows_of_curve = ({k: round(v, 4) for k, v in row.items()} for row in curve)
         write_csv(OUT / f"reliability_{name}.csv", ["confidence", "accuracy", "tracks"], rows_of_curve)
-    interval = intervals.with_interval(tracks)
+    interval = intervals.format_score(tracks)
     protocol = described(data_set)
     figures_scores.report(
         OUT / "report.png",

@@ -8,7 +8,7 @@ from genre_core.corpus import index
 from genre_core.corpus.catalogue import artist_group
 from genre_core.features import versions
 from genre_core.features.store import FeatureStore
-from genre_core.project import AUDIT, AUGMENTED, COPIES, INDEX, METRICS, ORIGINAL, RAW
+from genre_core.project import AUDIT, AUGMENTED, INDEX, METRICS, ORIGINAL, RAW, VERSIONS
 from genre_core.reports import explore, figures_data
 from genre_core.training.augment import mask
 from genre_core.util.files import read_csv
@@ -37,7 +37,7 @@ def _numbers(row: dict[str, str]) -> dict[str, Any]:
 
 def _draw_augmentation(params: config.Params, made: index.Index, store: FeatureStore) -> None:
     """Draw the first track that has pitch and tempo versions, these, and masks."""
-    copies = versions.read_copies(COPIES)
+    copies = versions.read_versions(VERSIONS)
     shown = next(iter(copies), None) or next(iter(made.starts("train")))
     with FeatureStore(AUGMENTED) as augmented:
         panels = {f"{shown}: original": store.read("mel", shown)}

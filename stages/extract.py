@@ -9,7 +9,7 @@ from genre_core import config
 from genre_core.features import extract
 from genre_core.features.kinds import Kind
 from genre_core.features.spectrogram import FeatureSpec
-from genre_core.features.store import row_of_mel, write_store
+from genre_core.features.store import features_from_log_mel, write_store
 from genre_core.project import INDEX, ORIGINAL, PRECOMPUTED, RAW
 from genre_core.util.files import read_csv, read_json
 from stages.run import run
@@ -33,7 +33,7 @@ def _made(params: config.Params) -> str:
 
     def tracks() -> Iterator[tuple[str, dict[Kind, np.ndarray]]]:
         for row in rows:
-            yield row["track"], row_of_mel(np.load(RAW / row["path"], allow_pickle=False).astype(np.float32), spec)
+            yield row["track"], features_from_log_mel(np.load(RAW / row["path"], allow_pickle=False).astype(np.float32), spec)
 
     frames = write_store(ORIGINAL, spec, tracks())
     return f"extract: {len(rows)} tracks of features made elsewhere, {frames} frames in {ORIGINAL}"

@@ -3,7 +3,7 @@
 import sys
 
 from genre_core.errors import GenreError
-from genre_core.evaluation.intervals import with_interval
+from genre_core.evaluation.intervals import format_score
 from genre_core.project import METRICS, MODEL
 from genre_core.terminal import say
 from genre_core.util.files import read_json
@@ -16,8 +16,8 @@ def main() -> str:
     judged = f"95 % interval, {test['tracks']} test tracks of {test['artists']} artists"
     return f"""
 {test["model"]["type"]} on the {test["data_set"]} data set, protocol {test["protocol"]}{" (LEAKY)" if test["leaky"] else ""}
-  accuracy  {with_interval(track)}  {judged}
-  macro-F1  {with_interval(track, "macro_f1")}
+  accuracy  {format_score(track)}  {judged}
+  macro-F1  {format_score(track, "macro_f1")}
   top 2     {track["top2_accuracy"]:.3f}
   calibration error  {calibration["ece_uncalibrated"]:.3f} before, {calibration["ece"]:.3f} after temperature scaling
   external clips     {external["clips"]} scored, {external["clips_failed"]} failed, {external["clips_skipped"]} skipped

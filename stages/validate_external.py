@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from genre_core import config
-from genre_core.analysis.external import compare_genres, rounded, score_clips
+from genre_core.analysis.external import compare_genres, round_score, score_clips
 from genre_core.audio import quality
 from genre_core.audio.io import decode
 from genre_core.datasets import external
@@ -32,7 +32,7 @@ def main() -> str:
     predictor, packaged = Predictor(MODEL), Predictor("pretrained")
     genres = predictor.model.genres
     rows = []
-    heard: list[tuple[str, Prediction, Prediction]] = []
+    predictions: list[tuple[str, Prediction, Prediction]] = []
     shutil.rmtree(OUT / "timelines", ignore_errors=True)
     (OUT / "timelines").mkdir(parents=True)
     for clip in external.read_manifest(EXTERNAL):
@@ -54,12 +54,12 @@ def main() -> str:
             else:
                 row |= {"predicted": said.genre, "pretrained": other.genre, "pretrained_sure": other.sure}
                 row |= {f"p_{genre}": f"{said.probabilities[genre]:.6f}" for genre in genres}
-                title = f"{clip.title}: {clip.genre}, heard as {said.genre}"
+                title = f"{clip.title}: {clip.genre}, predicted as {said.genre}"
                 picture = OUT / "timelines" / f"{clip.clip}.png"
                 figures_prediction.timeline(
                     picture, said.starts_seconds, said.timeline, genres, segment_seconds=said.window_seconds, title=title
                 )
-                heard.append((clip.genre, said, other))
+                predictions.append((clip.genre, said, other))
                 audio = decode(EXTERNAL / clip.path)
                 level, bandwidth, _ = quality.level_and_bandwidth(audio.y, audio.source_sample_rate)
                 row |= {"level_dbfs": round(level, 2), "bandwidth_hz": round(bandwidth)}
@@ -73,14 +73,14 @@ def main() -> str:
     test = read_json(METRICS / "test" / "metrics.json")
     status = Counter(row["status"] for row in rows)
     options = {"samples": params.evaluate.bootstrap_samples, "seed": params.seed}
-    clips, scores = score_clips([(true, said) for true, said, _ in heard], genres, options)
+    clips, scores = score_clips([(true, said) for true, said, _ in predictions], genres, options)
     drop: tuple[float, float, float] | None = None
     if clips:
         between = intervals.proportion_difference(test["track"]["accuracy"], test["artists"], scores["accuracy"], clips)
         drop = (test["track"]["accuracy"] - scores["accuracy"], *between)
     of_genres = compare_genres([row for row in rows if row["predicted"] and row["true"] in genres])
     write_csv(OUT / "genres.csv", GENRE_COLUMNS, of_genres)
-    others, beside = score_clips([(true, other) for true, _, other in heard], packaged.model.genres, options)
+    others, beside = score_clips([(true, other) for true, _, other in predictions], packaged.model.genres, options)
     write_json(
         OUT / "metrics.json",
         {
@@ -89,7 +89,7 @@ def main() -> str:
             "clips_failed": status["failed"],
             "clips_skipped": status["skipped"],
             **scores,
-            **{f"accuracy_drop_{key}": rounded(drop[i] if drop else None) for i, key in enumerate(("from_test", "low", "high"))},
+            **{f"accuracy_drop_{key}": round_score(drop[i] if drop else None) for i, key in enumerate(("from_test", "low", "high"))},
             "pretrained": {"clips": others, **beside},
         },
     )
@@ -98,8 +98,8 @@ def main() -> str:
             f"validate_external: no clip could be scored ({status['failed']} failed, {status['skipped']} skipped); scores are null in {OUT}"
         )
     return (
-        f"validate_external: accuracy {intervals.with_interval(scores)} of {clips} clips, "
-        f"{intervals.interval(*drop, sign='+')} below the test's; pretrained {intervals.with_interval(beside)}"
+        f"validate_external: accuracy {intervals.format_score(scores)} of {clips} clips, "
+        f"{intervals.interval(*drop, sign='+')} below the test's; pretrained {intervals.format_score(beside)}"
     )
 
 

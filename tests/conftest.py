@@ -24,7 +24,7 @@ from genre_core import config
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Before tests run side by side, one process compiles what they share."""
     if getattr(session.config.option, "numprocesses", None) and not hasattr(session.config, "workerinput"):
-        subprocess.run([sys.executable, "-c", "from genre_core.features.kaggle import compile_once; compile_once()"], check=True)
+        subprocess.run([sys.executable, "-c", "from genre_core.features.kaggle import compile_numba; compile_numba()"], check=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -43,11 +43,11 @@ def compare_genres(clips: list[dict[str, Any]]) -> list[dict[str, Any]]:
         genre_clips = [r for r in clips if r["true"] == genre]
         row: dict[str, Any] = {"genre": genre, "test_tracks": len(genre_tests), "clips": len(genre_clips)}
         accuracies = [float(np.mean([r["predicted"] == genre for r in rows])) if rows else None for rows in (genre_tests, genre_clips)]
-        row |= {"test_right": rounded(accuracies[0]), "clips_right": rounded(accuracies[1])}
+        row |= {"test_right": round_score(accuracies[0]), "clips_right": round_score(accuracies[1])}
         if accuracies[0] is not None and accuracies[1] is not None:
             artists = len({artist_group(r["artist"], r["track"]) for r in genre_tests})
             low, high = intervals.proportion_difference(accuracies[0], artists, accuracies[1], len(genre_clips))
-            row |= {"drop": rounded(accuracies[0] - accuracies[1]), "drop_low": rounded(low), "drop_high": rounded(high)}
+            row |= {"drop": round_score(accuracies[0] - accuracies[1]), "drop_low": round_score(low), "drop_high": round_score(high)}
         for key in ("level_dbfs", "bandwidth_hz"):
             test_values = [float(value) for r in genre_tests if (value := audit_of_file[path_of_track[r["track"]]][key])]
             clip_values = [float(r[key]) for r in genre_clips]
@@ -56,17 +56,17 @@ def compare_genres(clips: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return comparison
 
 
-def rounded(value: float | None) -> float | None:
+def round_score(value: float | None) -> float | None:
     """Round a score to four decimals; None stays None."""
     return None if value is None else round(value, 4)
 
 
-def score_clips(heard: list[tuple[str, Prediction]], genres: list[str], options: dict[str, int]) -> tuple[int, dict[str, Any]]:
+def score_clips(predictions: list[tuple[str, Prediction]], genres: list[str], options: dict[str, int]) -> tuple[int, dict[str, Any]]:
     """Score the predictions for the clips whose genre the model knows.
 
     Parameters
     ----------
-    heard : list of (str, Prediction)
+    predictions : list of (str, Prediction)
         True genre and prediction of each clip.
     genres : list of str
         Genres in the model's order.
@@ -80,7 +80,7 @@ def score_clips(heard: list[tuple[str, Prediction]], genres: list[str], options:
     scores : dict
         Result of `scoring.scores`; `NO_SCORES` if no clip can be scored.
     """
-    known = [(true, prediction) for true, prediction in heard if true in genres]
+    known = [(true, prediction) for true, prediction in predictions if true in genres]
     if not known:
         return 0, NO_SCORES
     names = [str(i) for i in range(len(known))]

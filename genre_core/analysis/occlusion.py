@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from genre_core.features.kinds import Kind
 from genre_core.features.spectrogram import FLOOR_POWER, FeatureSpec, mel_band_hz
-from genre_core.models.frontend import features, heard, spectrograms
-from genre_core.models.model import Ensemble, Model
+from genre_core.models.ensemble import Model
+from genre_core.models.frontend import compute_spectrograms, features, spectrograms
 from genre_core.models.normalisation import within_range
 
 
@@ -96,7 +96,7 @@ def explain(model: Model, y: np.ndarray, sample_rate: int, starts_seconds: Seque
         The model does not know the genre.
     """
     specs = spectrograms(model)
-    mels = heard(model, y, sample_rate)
+    mels = compute_spectrograms(model, y, sample_rate)
     filling: dict[Kind, np.ndarray] = {}
     if "mel" in mels:
         mels["mel"] = _within_range(model, mels["mel"])
@@ -132,8 +132,8 @@ def _within_range(model: Model, mel: np.ndarray) -> np.ndarray:
 
     This happens before a band is removed, because the range counts from the maximum, which a loud band may contain.
     """
-    members = model.members if isinstance(model, Ensemble) else [model]
-    ranges = [member.normalisation.range_db for member in members if member.kind == "mel"]
+    members = model.members
+    ranges = [member.normalisation.range_db for member in members if member.feature.is_log_mel]
     return within_range(torch.from_numpy(mel), max(ranges)).numpy() if ranges and all(ranges) else mel
 
 
@@ -142,10 +142,10 @@ def _filling(model: Model, mel: np.ndarray) -> np.ndarray:
 
     They have the shape ``(n_mels,)`` and the unit dB. They are the average input of the network, so they depend on the normalisation.
     """
-    for member in model.members if isinstance(model, Ensemble) else [model]:
-        if member.kind == "mel" and member.normalisation.kind == "dataset":
+    for member in model.members:
+        if member.feature.is_log_mel and member.normalisation.kind == "dataset":
             return member.normalisation.mean.numpy()
-        if member.kind == "mel" and member.normalisation.kind == "track":
+        if member.feature.is_log_mel and member.normalisation.kind == "track":
             return mel.mean(axis=0)
     return np.full(mel.shape[1], mel.mean())
 

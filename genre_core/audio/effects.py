@@ -14,7 +14,7 @@ MP3_KBPS = 64
 MP3_RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # Hz, of MPEG-1 and MPEG-2
 
 
-def filtered(y: np.ndarray, sample_rate: int, *, hz: float, kind: str) -> np.ndarray:
+def filter_waveform(y: np.ndarray, sample_rate: int, *, hz: float, kind: str) -> np.ndarray:
     """Filter a waveform with a Butterworth high-pass or low-pass of order 6.
 
     The filter runs forwards and backwards, so the phase does not change.
@@ -54,10 +54,10 @@ def mp3(y: np.ndarray, sample_rate: int) -> np.ndarray:
     """
     if sample_rate not in MP3_RATES:
         return resample(mp3(resample(y, sample_rate, 44_100), 44_100), 44_100, sample_rate)
-    return soundfile.read(as_mp3(y, sample_rate), dtype="float32")[0]
+    return soundfile.read(encode_mp3(y, sample_rate), dtype="float32")[0]
 
 
-def as_mp3(y: np.ndarray, sample_rate: int) -> io.BytesIO:
+def encode_mp3(y: np.ndarray, sample_rate: int) -> io.BytesIO:
     """Encode a waveform as mp3 at a constant 64 kb/s.
 
     Parameters
@@ -83,7 +83,7 @@ def as_mp3(y: np.ndarray, sample_rate: int) -> io.BytesIO:
     return file
 
 
-def gained(y: np.ndarray, sample_rate: int, *, db: float) -> np.ndarray:
+def amplify(y: np.ndarray, sample_rate: int, *, db: float) -> np.ndarray:
     """Amplify `y` [shape=(n,), dtype=float32] by `db` decibels."""
     return y * np.float32(10 ** (db / 20))
 

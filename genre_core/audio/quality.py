@@ -15,13 +15,13 @@ NARROW_HZ = 7000.0  # a lower bandwidth means telephone, AM radio or a low sampl
 _FLOOR_DB = -110.0  # level of a spectral line, dB re full scale; lower lines are 16-bit noise
 _N_FFT = 2048
 _CLIPPED_RUN = 3  # successive samples at the peak; a single one can be there by chance
-_CLIPPED_SHARE = 1e-4
+CLIPPED_SHARE = 1e-4
 _MOST_SAMPLES = 30 * 60 * 48_000  # above half an hour, the channels are not read one by one
-_SUBSONIC_DB = -20.0  # power below 20 Hz, re total power
+SUBSONIC_DB = -20.0  # power below 20 Hz, re total power
 _STREAMED = 0xFFFFFF00  # size in bytes in a header that was written before the length was known
 
 
-def _promised_seconds(path: Path) -> float | None:
+def header_seconds(path: Path) -> float | None:
     """Read the length of a file in seconds, as its header states it.
 
     If the file is shorter than its header states, libsndfile writes "should be" in its log. For FLAC and MP3 without such a line,
@@ -41,7 +41,7 @@ def _promised_seconds(path: Path) -> float | None:
         return None
 
 
-def _channels(path: Path, mono: np.ndarray, channels: int) -> list[np.ndarray]:
+def read_channels(path: Path, mono: np.ndarray, channels: int) -> list[np.ndarray]:
     """Read the channels of a file one by one, or return their mean.
 
     One channel can be clipped although the mean is not. The mean is the fallback for a long or unreadable file.
@@ -54,7 +54,7 @@ def _channels(path: Path, mono: np.ndarray, channels: int) -> list[np.ndarray]:
         return [mono]
 
 
-def _clipped_share(y: np.ndarray) -> float:
+def clipped_share(y: np.ndarray) -> float:
     """Compute the share of samples in clipped runs.
 
     A clipped run has at least three successive samples at the peak, which are equal at 16 bits.
@@ -97,7 +97,7 @@ def level_and_bandwidth(y: np.ndarray, sample_rate: int) -> tuple[float, float, 
     return level_dbfs, float(audible[-1]) * sample_rate / _N_FFT if len(audible) else 0.0, silent_share
 
 
-def _below(y: np.ndarray, sample_rate: int, hz: float) -> float:
+def power_below(y: np.ndarray, sample_rate: int, hz: float) -> float:
     """Compute the share of power below `hz`, including DC, in the first minute."""
     from scipy import fft
 

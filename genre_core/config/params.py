@@ -70,7 +70,7 @@ def _check_band(fmin_hz: float, fmax_hz: float, sample_rate: int) -> None:
         raise ValueError(f"fmin_hz {fmin_hz:g} is not below fmax_hz {fmax_hz:g}")
 
 
-class MadeFeatures(Section):
+class PrecomputedFeatures(Section):
     """Features computed elsewhere; see `genre_core.datasets.precomputed`."""
 
     path: str = Field(min_length=1)
@@ -83,7 +83,7 @@ class MadeFeatures(Section):
     offset_db: float
 
     @model_validator(mode="after")
-    def _check_values(self) -> MadeFeatures:
+    def _check_values(self) -> PrecomputedFeatures:
         _check_band(self.fmin_hz, self.fmax_hz, self.sample_rate)
         return self
 
@@ -95,7 +95,7 @@ class Dataset(Section):
     demo: Demo
     gtzan: Gtzan
     folder: Folder
-    features: MadeFeatures
+    features: PrecomputedFeatures
 
 
 class Segment(Section):

@@ -1,1 +1,1 @@
-"""Catalogue, index and split of a data set, and the audit of its faults."""
+"""Catalogue, index, split and audit of a data set."""

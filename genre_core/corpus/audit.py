@@ -22,14 +22,14 @@ from tqdm import tqdm
 from genre_core.audio import fingerprint
 from genre_core.audio.io import SILENCE_DBFS, decode
 from genre_core.audio.quality import (
-    _CLIPPED_SHARE,
-    _SUBSONIC_DB,
+    CLIPPED_SHARE,
     NARROW_HZ,
-    _below,
-    _channels,
-    _clipped_share,
-    _promised_seconds,
+    SUBSONIC_DB,
+    clipped_share,
+    header_seconds,
     level_and_bandwidth,
+    power_below,
+    read_channels,
 )
 from genre_core.corpus import splits
 from genre_core.corpus.catalogue import Track
@@ -195,7 +195,7 @@ def audit(root: str | Path, tracks: Sequence[Track], *, similarity: float = 0.85
 
 
 def _measure(track: Track, root: Path) -> tuple[AuditedTrack, fingerprint.Fingerprint, str]:
-    """Measure a file; return its row, its fingerprint and a digest of its samples."""
+    """Measure a file; return its row, fingerprint and digest of samples."""
     names = (track.path, track.genre, track.artist, track.split)
     no_fingerprint = fingerprint.Fingerprint(np.zeros(0, np.uint32), np.zeros(0, bool))
     if track.path.endswith(".npy"):
@@ -206,21 +206,21 @@ def _measure(track: Track, root: Path) -> tuple[AuditedTrack, fingerprint.Finger
     except AudioError as error:
         return AuditedTrack(*names, problems=f"unreadable: {str(error).removeprefix(f'{path}: ')}".replace("; ", ", ")), no_fingerprint, ""
     y, problems = audio.y, []
-    if (header_seconds := _promised_seconds(path)) and audio.seconds < 0.98 * header_seconds:
-        problems.append(f"truncated: {audio.seconds:.1f} s, its header states {header_seconds:.1f} s")
-    clipped = max(map(_clipped_share, _channels(path, y, audio.channels))) if audio.peak_dbfs > -20 else 0.0
+    if (stated_seconds := header_seconds(path)) and audio.seconds < 0.98 * stated_seconds:
+        problems.append(f"truncated: {audio.seconds:.1f} s, its header states {stated_seconds:.1f} s")
+    clipped = max(map(clipped_share, read_channels(path, y, audio.channels))) if audio.peak_dbfs > -20 else 0.0
     level, bandwidth, silent = level_and_bandwidth(y, audio.source_sample_rate)
-    subsonic = 10 * math.log10(max(float(_below(y, audio.source_sample_rate, 20.0)), 1e-12))
+    subsonic = 10 * math.log10(max(float(power_below(y, audio.source_sample_rate, 20.0)), 1e-12))
     if audio.peak_dbfs < SILENCE_DBFS:
         problems.append(f"silent: peak {audio.peak_dbfs:.0f} dBFS")
     else:
         if silent > 0.25:
             problems.append(f"silent: {silent:.0%} of its frames below {SILENCE_DBFS:g} dBFS")
-        if clipped > _CLIPPED_SHARE:
+        if clipped > CLIPPED_SHARE:
             problems.append(f"clipped: {clipped:.2%} of the samples are at the peak, in runs")
         if bandwidth < NARROW_HZ:
             problems.append(f"band-limited: no content above {bandwidth:.0f} Hz")
-        if subsonic > _SUBSONIC_DB:
+        if subsonic > SUBSONIC_DB:
             problems.append(f"subsonic: power below 20 Hz is {subsonic:.0f} dB relative to the total")
     row = AuditedTrack(
         *names,

@@ -45,7 +45,7 @@ class Track:
 
 
 def artist_group(artist: str, track: str) -> str:
-    """Return the group of a track: its artist, or the track alone if unknown."""
+    """Return the artist as group, or a group of the track alone."""
     return artist or f"\n{track}"  # the line break keeps the group apart from every artist's name
 
 

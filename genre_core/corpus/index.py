@@ -54,7 +54,7 @@ class IndexedTrack:
 
 @dataclass(frozen=True)
 class Window:
-    """Row of segments.csv: a window of the grid, its start in seconds, and its side of the split."""
+    """Row of segments.csv: a window, its start and its side."""
 
     track: str
     start_seconds: float
@@ -81,7 +81,7 @@ class Index:
 
     @property
     def split_digest(self) -> str:
-        """Digest of each track's side of the split: models trained on the same split have equal digests."""
+        """Digest of each track's side, equal for models of the same split."""
         sides = sorted({(w.track, w.split) for w in self.windows})
         return hashlib.sha256(json.dumps(sides).encode()).hexdigest()[:16]
 

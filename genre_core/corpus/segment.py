@@ -147,7 +147,7 @@ def _duplicate_tracks(catalogue: Sequence[Track], pairs: Sequence[tuple[str, str
 
 
 def _check(track: Track, *, raw: Path, seconds: float, silence_dbfs: float) -> IndexedTrack | str:
-    """Decode a track; return its index row, or the reason to reject it."""
+    """Decode a track; return its index row or a rejection reason."""
     if track.path.endswith(".npy"):
         return _check_features(track, raw, seconds)
     try:

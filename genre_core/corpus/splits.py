@@ -34,12 +34,12 @@ class Crossings:
 
     @property
     def leaky(self) -> bool:
-        """Whether a track or a known artist is on more than one side."""
+        """Whether a track or known artist is on several sides."""
         return self.tracks > 0 or bool(self.artists)
 
 
 def assign_folds(groups: Sequence[str], genres: Sequence[str], folds: int, seed: int) -> list[int]:
-    """Assign each item to a fold: groups stay whole, genres are spread evenly.
+    """Assign each item to a fold, with whole groups and balanced genres.
 
     The function assigns one group after another, the largest first; the seed orders groups of equal size. Each group goes to the
     fold with the fewest items of the group's main genre. So every fold contains each genre that has at least `folds` groups of its
@@ -165,7 +165,7 @@ def linked(pairs: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
 
 
 def lacks_test(tracks: Sequence[Track]) -> bool:
-    """Check whether the data set's own split has a valid part but no test part."""
+    """Check whether the official split has a valid but no test part."""
     return any(t.split == "valid" for t in tracks) and not any(t.split == "test" for t in tracks)
 
 
@@ -189,7 +189,7 @@ def _official(tracks: Sequence[Track], folds: int, seed: int) -> list[str]:
 
 
 def crossings(tracks: Sequence[Track], sides: Sequence[Sequence[str]]) -> Crossings:
-    """Find the tracks and known artists that are on more than one side.
+    """Find tracks and known artists that are on several sides.
 
     Parameters
     ----------
@@ -214,12 +214,12 @@ def crossings(tracks: Sequence[Track], sides: Sequence[Sequence[str]]) -> Crossi
 
 
 def _sides(folds_of: Sequence[int], folds: int, fold: int) -> list[str]:
-    """Convert each item's fold to its side: `fold` is test, the next fold is valid."""
+    """Convert folds to sides: `fold` is test, the next fold valid."""
     return ["test" if f == fold else "valid" if f == (fold + 1) % folds else "train" for f in folds_of]
 
 
 def _check_complete(tracks: Sequence[Track], sides: Sequence[Sequence[str]], protocol: str, folds: int, needed: Sequence[str]) -> None:
-    """Raise a GenreError if a genre is missing from one of the `needed` sides."""
+    """Check that each genre is on all `needed` sides."""
     sides_of: dict[str, set[str]] = defaultdict(set)
     artists: dict[str, set[str]] = defaultdict(set)
     for track, window_sides in zip(tracks, sides, strict=True):

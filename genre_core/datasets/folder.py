@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from genre_core.audio.io import AUDIO_SUFFIXES
 from genre_core.corpus.catalogue import CATALOGUE, DESCRIPTION, SPLITS, Track, write_catalogue
 from genre_core.errors import GenreError, one_line
-from genre_core.util.files import DEEPEST, read_csv
+from genre_core.util.files import MAX_DEPTH, read_csv
 
 METADATA = "metadata.csv"
 _RESERVED_NAMES = {CATALOGUE, DESCRIPTION, METADATA}  # files of this project in the same folder as the tracks, here or in data/raw
@@ -167,7 +167,7 @@ def _audio_files(root: Path) -> tuple[set[str], list[str], list[str]]:
             continue
         visited.add(real)
         visible = sorted(s for s in subfolders if not s.startswith("."))
-        if len(Path(folder).relative_to(root).parts) >= DEEPEST:
+        if len(Path(folder).relative_to(root).parts) >= MAX_DEPTH:
             stray += [(Path(folder) / name).relative_to(root).as_posix() for name in visible]
             visible = []
         outside = {name for name in [*visible, *names] if Path(folder, name).is_symlink() and leaves(Path(folder, name), root)}
@@ -197,7 +197,7 @@ def _is_text(name: str) -> bool:
 
 
 def _read_metadata(root: Path) -> dict[str, dict[str, str]]:
-    """Read and check metadata.csv; return its rows by path, empty without the file."""
+    """Read and check metadata.csv, if it exists; return rows by path."""
     file = root / METADATA
     if not file.exists():
         return {}

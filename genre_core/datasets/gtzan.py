@@ -43,7 +43,7 @@ _NAME = re.compile(r"([a-z]+)\.(\d{5})\.(wav|au|flac|mp3|ogg|aiff?)", re.IGNOREC
 
 @dataclass(frozen=True)
 class Mirror:
-    """Web address of the archive, with its size in bytes and SHA-256 if fixed."""
+    """Web address of the archive; size (bytes) and SHA-256 if fixed."""
 
     url: str
     size: int | None = None
@@ -64,7 +64,7 @@ _MAX_ARCHIVE_BYTES = 2_000_000_000
 
 @dataclass(frozen=True)
 class Known:
-    """Row of the packaged table: a track, and its length in samples at 22,050 Hz."""
+    """Row of the packaged table; `n_samples` is at 22,050 Hz."""
 
     track: str
     genre: str
@@ -145,7 +145,7 @@ def download(
 
 
 def place(member: PurePosixPath) -> str | None:
-    """Convert a file's path in a copy to its path in the data set.
+    """Convert a copy's file path to the data set's path.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def place(member: PurePosixPath) -> str | None:
 
 
 def _from_local(path: Path, out: Path) -> dict[str, str]:
-    """Link or unpack a local copy to `out`; return the path of each track."""
+    """Link or unpack a local copy; return each track's path."""
     if path.is_dir():
         placed = [(file, place(PurePosixPath(file.relative_to(path).as_posix()))) for file in _files(path)]
         sources = [(file, target) for file, target in placed if target is not None]
@@ -181,7 +181,7 @@ def _from_local(path: Path, out: Path) -> dict[str, str]:
 
 
 def _files(path: Path) -> list[Path]:
-    """List the files in a folder and its subfolders; skip and report links that leave it."""
+    """List the files below a folder; warn about links that leave it."""
     files, links = [], []
     for folder, folders, names in walk(path):
         outside = {name for name in (*folders, *names) if (folder / name).is_symlink() and leaves(folder / name, path)}
@@ -231,7 +231,7 @@ def _from_mirrors(
 
 
 def _path_of_each_track(targets: Iterable[str], source: Path) -> dict[str, str]:
-    """Map each track to its path; raise a GenreError if a track has two files."""
+    """Map each track to its path; refuse two files of a track."""
     paths: dict[str, str] = {}
     for target in targets:
         track = target.rsplit("/", 1)[1].rsplit(".", 1)[0]

@@ -29,7 +29,7 @@ import numpy as np
 from genre_core.corpus.catalogue import DESCRIPTION, SPLITS, Track, write_catalogue
 from genre_core.datasets import gtzan
 from genre_core.errors import GenreError
-from genre_core.util.archives import BOUNDED_PACKINGS, check_zip
+from genre_core.util.archives import SAFE_COMPRESSIONS, check_zip
 from genre_core.util.files import atomic, plain_file, write_json
 
 _BROKEN = (
@@ -44,7 +44,7 @@ _MAX_TRACK_VALUES = 20_000_000  # an hour and a half at 43 frames of 128 bins pe
 
 @dataclass(frozen=True)
 class _Array:
-    """Array in a ZIP file, read up to the end of its header."""
+    """Array in a ZIP file, with its header but without values."""
 
     file: zipfile.ZipFile
     member: zipfile.ZipInfo
@@ -52,7 +52,7 @@ class _Array:
     dtype: np.dtype[Any]
 
     def rows(self) -> Iterator[np.ndarray]:
-        """Iterate over the first axis, with one item in memory at a time."""
+        """Iterate over the first axis, one item in memory at once."""
         size = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=object))
         with self.file.open(self.member) as stream:
             _read_header(stream)
@@ -89,7 +89,7 @@ def _list_arrays(file: zipfile.ZipFile) -> dict[str, _Array]:
             continue
         if name == member.filename or name in arrays:
             raise ValueError(f"member {member.filename!r} {'is not a .npy file' if name == member.filename else 'occurs twice'}")
-        if member.flag_bits & 1 or member.compress_type not in BOUNDED_PACKINGS:
+        if member.flag_bits & 1 or member.compress_type not in SAFE_COMPRESSIONS:
             raise ValueError(f"{name} is encrypted, or compressed by an unusual method; save it with numpy.savez_compressed")
         if member.file_size > max(_SMALL_BYTES, _MAX_UNPACKED_RATIO * member.compress_size):
             raise ValueError(f"{name} would unpack from {member.compress_size:,} to {member.file_size:,} bytes, too many for features")

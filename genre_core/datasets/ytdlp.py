@@ -124,7 +124,7 @@ def _browser(text: str) -> tuple[str, str | None, str | None, str | None] | None
 
 
 class _Messages:
-    """Silent logger for yt-dlp; keeps the last line, the reason of a refusal."""
+    """Silent logger for yt-dlp; keeps the last line, a refusal's reason."""
 
     last = "yt-dlp gave no reason"
 
@@ -181,7 +181,7 @@ def download(url: str, folder: Path, limits: Limits) -> Path:
             raise UnavailableError(f"not done after {limits.deadline_s:g} s")
 
     class Downloader(YoutubeDL):  # type: ignore[misc]
-        """yt-dlp with a limit on the size of web pages, which may be endless."""
+        """yt-dlp with a size limit for web pages, which may be endless."""
 
         def urlopen(self, request: Any) -> Any:
             response = super().urlopen(request)

@@ -127,7 +127,7 @@ def _wilson(share: float, n: int) -> tuple[float, float]:
     return middle - half, middle + half
 
 
-def with_interval(scores: Mapping[str, Any], metric: str = "accuracy") -> str:
+def format_score(scores: Mapping[str, Any], metric: str = "accuracy") -> str:
     """Format a score with its interval, for example "0.800 [0.650, 0.950]".
 
     Parameters

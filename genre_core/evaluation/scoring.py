@@ -53,7 +53,7 @@ def scores(
     }
 
 
-def scores_of(tracks: np.ndarray, genres: Sequence[int]) -> dict[str, float]:
+def validation_scores(tracks: np.ndarray, genres: Sequence[int]) -> dict[str, float]:
     """Compute the loss, accuracy and macro-F1 of the validation tracks.
 
     Parameters

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from genre_core.audio.io import decode
 from genre_core.features.kinds import Kind
 from genre_core.features.spectrogram import FeatureSpec, log_mel
-from genre_core.features.store import row_of_mel, write_store
+from genre_core.features.store import features_from_log_mel, write_store
 from genre_core.util.parallel import map_tracks
 
 
@@ -95,7 +95,7 @@ def log_features(y: np.ndarray, spec: FeatureSpec) -> dict[Kind, np.ndarray]:
     dict
         ``mel`` [shape=(frames, n_mels), dtype=float16], dB, and ``mfcc`` [shape=(frames, n_mfcc), dtype=float32]: see `mel_and_mfcc`.
     """
-    return row_of_mel(log_mel(y, spec), spec)
+    return features_from_log_mel(log_mel(y, spec), spec)
 
 
 def _compute_features(job: Job, sample_rate: int, compute: Compute) -> dict[Kind, np.ndarray]:

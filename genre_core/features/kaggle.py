@@ -28,7 +28,7 @@ DESCRIPTORS = (
 COLUMNS = ("filename", "length", *DESCRIPTORS, "label")
 
 
-def compile_once() -> None:
+def compile_numba() -> None:
     """Compile librosa's numba functions before several processes start.
 
     librosa compiles them on first use. If two processes write numba's cache at the same time, both can crash.

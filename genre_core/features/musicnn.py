@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from genre_core.features.kinds import Kind
 from genre_core.features.spectrogram import FeatureSpec, mel_and_mfcc
-from genre_core.features.store import rounded
+from genre_core.features.store import to_store_dtype
 
 SPEC = FeatureSpec(sample_rate=16000, n_fft=512, hop_length=256, n_mels=96, n_mfcc=4, fmin_hz=0.0, fmax_hz=8000.0)
 PATCH_FRAMES = 187
@@ -148,7 +148,7 @@ def log_mel(mel: np.ndarray) -> torch.Tensor:
     return torch.log10(1e4 * 10 ** (torch.from_numpy(mel) / 10) + 1)
 
 
-def level_changes_db(mel_db: np.ndarray) -> float:
+def level_deviation_db(mel_db: np.ndarray) -> float:
     """Compute how much the level changes over time, in dB.
 
     It is the standard deviation of each band's level, averaged over the bands with their mean power as weight: about 0.3 for a
@@ -207,4 +207,4 @@ def embed_decibel(mel_db: np.ndarray) -> np.ndarray:
 
 def features(y: np.ndarray) -> dict[Kind, np.ndarray]:
     """Compute `embeddings` as the features of a track, in the store's float16."""
-    return {"musicnn": rounded(embeddings(y))}
+    return {"musicnn": to_store_dtype(embeddings(y))}

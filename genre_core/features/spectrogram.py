@@ -100,11 +100,11 @@ def log_mel(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
         Log-mel in dB.
     """
     padded = np.pad(np.asarray(y, np.float32), spec.n_fft // 2)
-    return whole_frames(padded, spec)[: 1 + len(y) // spec.hop_length]
+    return log_mel_uncentred(padded, spec)[: 1 + len(y) // spec.hop_length]
 
 
 @torch.inference_mode()
-def whole_frames(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
+def log_mel_uncentred(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
     """Compute the log-mel of all frames that lie wholly inside `y`.
 
     Frames are not centred: frame k begins at sample ``k * hop_length``.

@@ -41,7 +41,7 @@ _REMEDY = "`dvc repro -f extract embed augment` creates it again"
 _CHUNK_FRAMES = 512
 
 
-def rounded(mel: np.ndarray) -> np.ndarray:
+def to_store_dtype(mel: np.ndarray) -> np.ndarray:
     """Round log-mel or embeddings to the store's float16.
 
     For log-mel, the steps are at most 0.06 dB above -100 dB.
@@ -49,7 +49,7 @@ def rounded(mel: np.ndarray) -> np.ndarray:
     return torch.from_numpy(np.ascontiguousarray(mel, np.float32)).half().numpy()  # NumPy's conversion takes 20 times as long
 
 
-def row_of_mel(mel: np.ndarray, spec: FeatureSpec) -> dict[Kind, np.ndarray]:
+def features_from_log_mel(mel: np.ndarray, spec: FeatureSpec) -> dict[Kind, np.ndarray]:
     """Compute a track's features for the store from its log-mel.
 
     Parameters
@@ -63,7 +63,7 @@ def row_of_mel(mel: np.ndarray, spec: FeatureSpec) -> dict[Kind, np.ndarray]:
     dict
         ``mel``, rounded to float16, and ``mfcc`` [shape=(frames, n_mfcc), dtype=float32].
     """
-    return {"mel": rounded(mel), "mfcc": mel @ dct_basis(spec.n_mels, spec.n_mfcc)}
+    return {"mel": to_store_dtype(mel), "mfcc": mel @ dct_basis(spec.n_mels, spec.n_mfcc)}
 
 
 def write_store(path: str | Path, spec: FeatureSpec, tracks: Iterable[tuple[str, Mapping[Kind, np.ndarray]]]) -> int:

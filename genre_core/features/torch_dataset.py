@@ -11,8 +11,8 @@ import torch
 
 from genre_core.corpus import index
 from genre_core.errors import GenreError
+from genre_core.features.feature_kind import feature_kind
 from genre_core.features.kinds import Kind
-from genre_core.features.rows import grid
 from genre_core.features.store import FeatureStore
 
 
@@ -68,13 +68,13 @@ class WindowDataset(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
         self.artists = [window_index.tracks[track].artist for track in self.tracks]
         self.labels = np.array([self.genres.index(window_index.tracks[track].genre) for track in self.tracks])
         with FeatureStore(self.path) as store:
-            row_grid = grid(self.kind, store.spec)
+            feature = feature_kind(self.kind, store.spec)
             if absent := sorted(set(self.tracks) - store.tracks.keys()):
                 remedy = "dvc exp run -S model.type=musicnn" if kind == "musicnn" else "dvc repro"
                 raise GenreError(f"{self.path}: no track {absent[0]!r}; run `{remedy}`")
-            self.frames = row_grid.frames(window_index.split["segment_seconds"])
+            self.frames = feature.frames(window_index.split["segment_seconds"])
             self.spec = store.spec
-        self._first_frames = [row_grid.first_frame(window.start_seconds) for window in windows]
+        self._first_frames = [feature.first_frame(window.start_seconds) for window in windows]
         self._store: FeatureStore | None = None
         self._owner_pid = 0
 

@@ -58,12 +58,12 @@ def plan(track: str, copies: Copies, seed: int) -> list[Copy]:
     return planned
 
 
-def write_copies(path: str | Path, copies: Iterable[Copy]) -> None:
+def write_versions(path: str | Path, copies: Iterable[Copy]) -> None:
     """Write copies.csv, with one row per version."""
     write_csv(path, [f.name for f in fields(Copy)], map(asdict, copies))
 
 
-def read_copies(path: str | Path) -> dict[str, list[Copy]]:
+def read_versions(path: str | Path) -> dict[str, list[Copy]]:
     """Read the versions of each track from copies.csv."""
     by_track: dict[str, list[Copy]] = {}
     for row in read_csv(path, [f.name for f in fields(Copy)], strip=False):

@@ -19,7 +19,8 @@ from genre_core.errors import GenreError
 from genre_core.features import musicnn
 from genre_core.features.spectrogram import FLOOR_POWER, dct_basis, mel_filters
 from genre_core.models import frontend
-from genre_core.models.model import GenreModel, Model
+from genre_core.models.ensemble import Model
+from genre_core.models.model import GenreModel
 from genre_core.util.files import atomic
 
 OPSET = 17  # first opset with the operator STFT
@@ -38,11 +39,11 @@ class FromSamples(nn.Module):
 
     def __init__(self, model: GenreModel, *, compact: bool) -> None:
         super().__init__()
-        spec = frontend.heard_by(model)
+        spec = frontend.first_spectrogram(model)
         self.backbone = musicnn.load() if model.kind == "musicnn" else nn.Identity()
         self.model, self.spec = model, spec
         self.network = model.network
-        self.frames = model.grid.frames(model.segment_seconds)
+        self.frames = model.feature.frames(model.segment_seconds)
         self.window: torch.Tensor
         self.filters: torch.Tensor
         self.dct: torch.Tensor
@@ -147,7 +148,7 @@ def export(model: GenreModel, path: str | Path, *, features: bool = True, int8: 
         import onnx
     except ImportError as error:
         raise GenreError(f"package {error.name} is missing: pip install '.[export]'") from None
-    spec = frontend.heard_by(model)
+    spec = frontend.first_spectrogram(model)
     network = model.network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     metadata = {
         **{key: value for key, value in model.description().items() if key != "format"},
@@ -165,7 +166,7 @@ def export(model: GenreModel, path: str | Path, *, features: bool = True, int8: 
         names, axes = (["samples"], ["probabilities"]), {"samples": {0: "n"}}
     else:
         module = network
-        example = torch.randn(2, model.grid.frames(model.segment_seconds), len(model.normalisation.mean))
+        example = torch.randn(2, model.feature.frames(model.segment_seconds), len(model.normalisation.mean))
         names, axes = (["windows"], ["logits"]), {"windows": {0: "windows"}, "logits": {0: "windows"}}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the tracer warns about shapes that are constant on purpose

@@ -64,7 +64,7 @@ def check(model: GenreModel, path: str | Path, project: Path, *, features: bool)
     onnx_session = session(path)
     onnx_outputs, torch_outputs = [], []
     tracks = _test_tracks(model, project)
-    rate = frontend.heard_by(model).sample_rate
+    rate = frontend.first_spectrogram(model).sample_rate
     count = len(tracks) or 4
     for number in tqdm(range(count), desc="check", unit="track", leave=False, disable=None):
         y = decode(tracks[number][0], sample_rate=rate).y if tracks else _noise(model, 30.0, number)
@@ -99,9 +99,9 @@ def check(model: GenreModel, path: str | Path, project: Path, *, features: bool)
 
 def _case(model: GenreModel, y: np.ndarray, features: bool) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Compute the inputs of the ONNX file for samples, and torch's output."""
-    rate = frontend.heard_by(model).sample_rate
+    rate = frontend.first_spectrogram(model).sample_rate
     starts = window_starts(len(y) / rate, model.segment_seconds, model.hop_seconds) or [0.0]
-    rows = frontend.features(model, frontend.heard(model, y, rate))[model.kind]
+    rows = frontend.features(model, frontend.compute_spectrograms(model, y, rate))[model.kind]
     logits = model.logits(rows, starts)
     if features:
         return {"samples": y}, model.track_probabilities(logits)
@@ -109,7 +109,7 @@ def _case(model: GenreModel, y: np.ndarray, features: bool) -> tuple[dict[str, n
 
 
 def _noise(model: GenreModel, seconds: float, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).normal(0, 0.1, round(seconds * frontend.heard_by(model).sample_rate)).astype(np.float32)
+    return np.random.default_rng(seed).normal(0, 0.1, round(seconds * frontend.first_spectrogram(model).sample_rate)).astype(np.float32)
 
 
 def _test_tracks(model: GenreModel, project: Path) -> list[tuple[Path, str]]:

@@ -1,7 +1,7 @@
 """Prediction of genre probabilities, and their timeline, from audio.
 
-A predictor needs only the model file, not params.yaml. The file is safetensors, not pickle: it holds the weights and, as JSON in its
-metadata, everything else that inference needs. Audio at another sample rate is resampled.
+A predictor needs only the model file, not params.yaml. The file has the safetensors format, which cannot run code: it holds the
+weights and, as JSON in its metadata, everything else that inference needs. Audio at another sample rate is resampled.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from genre_core.audio.io import MAX_SECONDS, SILENCE_DBFS, Audio, decode, peak
 from genre_core.corpus.index import window_starts
 from genre_core.errors import AudioError, SilenceWarning, one_line
 from genre_core.features import musicnn
+from genre_core.models.ensemble import Model
 from genre_core.models.file import load
-from genre_core.models.frontend import features, heard, heard_by
-from genre_core.models.model import NOT_SURE_BELOW, GenreModel, Model
+from genre_core.models.frontend import compute_spectrograms, features, first_spectrogram
+from genre_core.models.model import NOT_SURE_BELOW
 
 STEADY_DB = 1.5  # audio with a smaller change of level is a tone or a hum, not music
 
@@ -72,8 +73,9 @@ def is_sure(model: Model, probabilities: np.ndarray, embeddings: np.ndarray | No
     """
     if probabilities.max() < model.info.get("not_sure_below", NOT_SURE_BELOW):
         return False
-    if isinstance(model, GenreModel) and model.familiarity and embeddings is not None and mel_db is not None:
-        return musicnn.level_changes_db(mel_db) >= STEADY_DB and model.familiarity.distance(embeddings) <= model.familiarity.limit
+    known = model.out_of_distribution
+    if known is not None and embeddings is not None and mel_db is not None:
+        return musicnn.level_deviation_db(mel_db) >= STEADY_DB and known.distance(embeddings) <= known.limit
     return True
 
 
@@ -93,7 +95,7 @@ class Predictor:
 
     def __init__(self, model: str | Path | Model) -> None:
         self.model = load(model) if isinstance(model, str | Path) else model
-        self.sample_rate = heard_by(self.model).sample_rate
+        self.sample_rate = first_spectrogram(self.model).sample_rate
 
     def predict_file(self, path: str | Path) -> Prediction:
         """Predict from an audio file of any format and sample rate.
@@ -169,7 +171,7 @@ class Predictor:
             raise AudioError(f"audio of shape {y.shape} must be one-dimensional and finite; mix it to mono")
         seconds = len(y) / sample_rate
         starts = window_starts(seconds, self.model.segment_seconds, self.model.hop_seconds)
-        any_length = self.model.kinds == ("musicnn",)
+        any_length = self.model.any_length
         if not starts and not (any_length and seconds >= musicnn.PATCH_SECONDS):
             needed_seconds = min(self.model.segment_seconds, musicnn.PATCH_SECONDS) if any_length else self.model.segment_seconds
             raise AudioError(f"too short: {seconds:.2f} s, the model needs {needed_seconds:g} s")
@@ -178,14 +180,14 @@ class Predictor:
         if silent:
             subject = f"{name}: silent" if name else "silent audio"
             warnings.warn(f"{subject} (peak below {SILENCE_DBFS:g} dBFS): the answer means nothing", SilenceWarning, stacklevel=2)
-        mels = heard(self.model, y, sample_rate)
+        mels = compute_spectrograms(self.model, y, sample_rate)
         rows = features(self.model, mels)
         logits = self.model.score(rows, starts)
         timeline, track_probabilities = self.model.probabilities(logits), self.model.track_probabilities(logits)
         order = np.argsort(-track_probabilities, kind="stable")
         probabilities = {self.model.genres[i]: float(track_probabilities[i]) for i in order}
         sure = not silent and is_sure(self.model, track_probabilities, rows.get("musicnn"), mels.get("musicnn"))
-        timeline_model = self.model.finer()
+        timeline_model = self.model.timeline_model()
         if timeline_model is not self.model:
             starts = window_starts(seconds, timeline_model.segment_seconds, timeline_model.hop_seconds) or [0.0]
             timeline = timeline_model.probabilities(timeline_model.score(rows, starts))

@@ -10,10 +10,10 @@ import soxr
 
 from genre_core.audio.io import SILENCE_DBFS, peak
 from genre_core.corpus.index import window_starts
-from genre_core.features.spectrogram import FeatureSpec, whole_frames
+from genre_core.features.spectrogram import FeatureSpec, log_mel_uncentred
 from genre_core.inference.predictor import is_sure
+from genre_core.models.ensemble import Model
 from genre_core.models.frontend import features, spectrograms
-from genre_core.models.model import Model
 
 CONTEXT_SECONDS = 15.0  # a shorter context follows changes faster, but "not sure" becomes more frequent
 
@@ -65,14 +65,14 @@ class MelStream:
         if len(waiting) < n_fft:
             self._waiting = waiting
             return np.zeros((0, self.spec.n_mels), np.float32)
-        frames = whole_frames(waiting, self.spec)
+        frames = log_mel_uncentred(waiting, self.spec)
         self._emitted_frames += len(frames)
         self._waiting = waiting[len(frames) * hop :]
         return frames
 
 
 @dataclass(frozen=True)
-class Heard:
+class LiveAnswer:
     """Prediction for the last seconds of a stream.
 
     Attributes
@@ -115,7 +115,7 @@ class Listener:
     """
 
     def __init__(self, model: Model, sample_rate: int, *, context_seconds: float = CONTEXT_SECONDS) -> None:
-        self.model = model.finer()
+        self.model = model.timeline_model()
         self.sample_rate = sample_rate
         self.context_seconds = max(context_seconds, self.model.segment_seconds + 0.1)
         self._specs = spectrograms(model)
@@ -151,12 +151,12 @@ class Listener:
             self._mel[name] = np.concatenate([self._mel[name], self._streams[name].push(resampled)])[-context_frames:]
         self._computing_seconds += time.monotonic() - start
 
-    def now(self) -> Heard | None:
+    def now(self) -> LiveAnswer | None:
         """Predict from the last seconds of the stream.
 
         Returns
         -------
-        Heard or None
+        LiveAnswer or None
             None before a whole segment was received.
         """
         start = time.monotonic()
@@ -171,7 +171,7 @@ class Listener:
         loud = max(level for _, level in self._peaks) > 10 ** (SILENCE_DBFS / 20)
         end = time.monotonic()
         self._computing_seconds += end - start
-        return Heard(
+        return LiveAnswer(
             {self.model.genres[i]: float(track_probabilities[i]) for i in order},
             loud and is_sure(self.model, track_probabilities, rows.get("musicnn"), self._mel.get("musicnn")),
             self.seconds,

@@ -16,9 +16,10 @@ from safetensors.torch import save_file
 from genre_core import networks
 from genre_core.config import Features, Section, parse
 from genre_core.errors import GenreError
-from genre_core.features import rows
+from genre_core.features.feature_kind import feature_kind
 from genre_core.features.spectrogram import FeatureSpec
-from genre_core.models.model import FORMAT, NOT_SURE_BELOW, Ensemble, Familiarity, GenreModel, Model
+from genre_core.models.ensemble import Ensemble, Model
+from genre_core.models.model import FORMAT, NOT_SURE_BELOW, GenreModel, OutOfDistribution
 from genre_core.models.normalisation import Normalisation
 from genre_core.util.files import atomic, plain_file
 
@@ -213,8 +214,9 @@ class _LoadPlan:
             raise ValueError("genres are empty, not printable, or named twice")
         spec = FeatureSpec.of(description.features)
         kind = networks.feature_of(description.type)
-        bins = rows.bins(kind, spec)
-        if (values := rows.grid(kind, spec).frames(description.segment_seconds) * bins) > MAX_WINDOW_VALUES:
+        feature = feature_kind(kind, spec)
+        bins = feature.n_bins
+        if (values := feature.frames(description.segment_seconds) * bins) > MAX_WINDOW_VALUES:
             raise ValueError(f"a window has {values:,} values, at most {MAX_WINDOW_VALUES:,} are read")
         with torch.device("meta"):  # the tensors have a shape, but no memory
             network = networks.build(description.type, description.hyperparameters, n_bins=bins, n_genres=len(genres), where=file_name)
@@ -237,9 +239,11 @@ class _LoadPlan:
         mean, deviation = (state.pop(f"normalisation.{name}") for name in ("mean", "deviation"))
         if not (deviation > 0).all():
             raise ValueError("a deviation is not above 0")
-        familiarity = None
+        out_of_distribution = None
         if "familiar.limit" in state:
-            familiarity = Familiarity(state.pop("familiar.mean"), state.pop("familiar.precision"), float(state.pop("familiar.limit")))
+            out_of_distribution = OutOfDistribution(
+                state.pop("familiar.mean"), state.pop("familiar.precision"), float(state.pop("familiar.limit"))
+            )
         network = networks.build(
             description.type, description.hyperparameters, n_bins=self.bins, n_genres=len(description.genres), where=self.file_name
         )
@@ -255,9 +259,9 @@ class _LoadPlan:
             Normalisation(description.features.normalise, mean, deviation, description.features.range_db),
             description.temperature,
             description.info,
-            familiarity,
+            out_of_distribution,
         )
-        frames = min(model.grid.frames(description.segment_seconds), _TRIAL_FRAMES)
+        frames = min(model.feature.frames(description.segment_seconds), _TRIAL_FRAMES)
         typical_window = mean + deviation * torch.linspace(-1, 1, max(frames, network.min_frames))[:, None]  # (T, bins)
         model.logits(typical_window.numpy(), [0.0])
         return model

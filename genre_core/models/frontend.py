@@ -10,8 +10,8 @@ from genre_core.audio.io import resample
 from genre_core.features import musicnn
 from genre_core.features.kinds import Kind
 from genre_core.features.spectrogram import FeatureSpec, log_mel
-from genre_core.features.store import rounded, row_of_mel
-from genre_core.models.model import Model
+from genre_core.features.store import features_from_log_mel, to_store_dtype
+from genre_core.models.ensemble import Model
 
 
 def spectrograms(model: Model) -> dict[Kind, FeatureSpec]:
@@ -25,7 +25,7 @@ def spectrograms(model: Model) -> dict[Kind, FeatureSpec]:
     return mel | ({"musicnn": musicnn.SPEC} if "musicnn" in kinds else {})
 
 
-def heard_by(model: Model) -> FeatureSpec:
+def first_spectrogram(model: Model) -> FeatureSpec:
     """Return the parameters of a model's first spectrogram.
 
     Files are decoded at its sample rate.
@@ -33,7 +33,7 @@ def heard_by(model: Model) -> FeatureSpec:
     return next(iter(spectrograms(model).values()))
 
 
-def heard(model: Model, y: np.ndarray, sample_rate: int) -> dict[Kind, np.ndarray]:
+def compute_spectrograms(model: Model, y: np.ndarray, sample_rate: int) -> dict[Kind, np.ndarray]:
     """Compute the spectrograms that a model needs.
 
     Parameters
@@ -68,7 +68,7 @@ def features(model: Model, mels: Mapping[Kind, np.ndarray]) -> dict[Kind, np.nda
     """
     rows: dict[Kind, np.ndarray] = {}
     if "mel" in mels:
-        rows |= row_of_mel(mels["mel"], model.spec)
+        rows |= features_from_log_mel(mels["mel"], model.spec)
     if "musicnn" in mels:
-        rows["musicnn"] = rounded(musicnn.embed_decibel(mels["musicnn"]))
+        rows["musicnn"] = to_store_dtype(musicnn.embed_decibel(mels["musicnn"]))
     return rows

@@ -12,7 +12,8 @@ import torch
 from genre_core import networks
 from genre_core.errors import GenreError
 from genre_core.evaluation.calibration import pooled
-from genre_core.features import musicnn, rows
+from genre_core.features import musicnn
+from genre_core.features.feature_kind import FeatureKind, feature_kind
 from genre_core.features.kinds import Kind
 from genre_core.features.spectrogram import FeatureSpec
 from genre_core.models.normalisation import Normalisation
@@ -24,7 +25,7 @@ MOMENT_SECONDS, MOMENT_HOP_SECONDS = 5.0, 1.0  # windows of the timeline, if a m
 
 
 @dataclass(frozen=True)
-class Familiarity:
+class OutOfDistribution:
     """Out-of-distribution score of a track.
 
     The score is the Mahalanobis distance from the training tracks, computed from the logarithms of a track's mean tags.
@@ -50,7 +51,7 @@ class Familiarity:
         return float((difference @ self.precision @ difference).clamp(min=0).sqrt())
 
 
-class _Calibrated:
+class Calibrated:
     """Calibration of logits by a temperature.
 
     The source is Guo et al. 2017, "On calibration of modern neural networks".
@@ -77,7 +78,7 @@ class _Calibrated:
 
 
 @dataclass
-class GenreModel(_Calibrated):
+class GenreModel(Calibrated):
     """Network with its feature parameters, normalisation and calibration.
 
     Attributes
@@ -97,7 +98,7 @@ class GenreModel(_Calibrated):
     info : dict
         Data set, protocol, seed and versions, for people; ``not_sure_below`` is the calibrated probability below which the model
         answers "not sure".
-    familiarity : Familiarity, optional
+    out_of_distribution : OutOfDistribution, optional
         Out-of-distribution score, for models that read embeddings.
     """
 
@@ -111,7 +112,7 @@ class GenreModel(_Calibrated):
     normalisation: Normalisation
     temperature: float = 1.0
     info: dict[str, Any] = field(default_factory=dict)
-    familiarity: Familiarity | None = None
+    out_of_distribution: OutOfDistribution | None = None
 
     @property
     def parameters(self) -> int:
@@ -129,9 +130,19 @@ class GenreModel(_Calibrated):
         return (self.kind,)
 
     @property
-    def grid(self) -> rows.Grid:
-        """Conversion from times of windows to rows of the features."""
-        return rows.grid(self.kind, self.spec)
+    def feature(self) -> FeatureKind:
+        """Feature that the network reads, with the parameters of the model."""
+        return feature_kind(self.kind, self.spec)
+
+    @property
+    def members(self) -> list[GenreModel]:
+        """The model itself, as the only member."""
+        return [self]
+
+    @property
+    def any_length(self) -> bool:
+        """True if windows may be shorter than a segment."""
+        return self.feature.any_length
 
     def score(self, features: Mapping[Kind, np.ndarray], starts_seconds: Sequence[float]) -> torch.Tensor:
         """Compute the `logits` of windows from features of all kinds."""
@@ -171,26 +182,27 @@ class GenreModel(_Calibrated):
         """
         device = next(self.network.parameters()).device
         track = self.normalisation.of_track(torch.from_numpy(np.asarray(features, np.float32)).to(device))  # (frames, bins)
-        frames = self.grid.frames(self.segment_seconds)
-        if self.kind == "musicnn":
-            frames = min(frames, len(track))  # the network accepts any number of patches
-        first_rows = torch.tensor([max(0, min(self.grid.first_frame(s), len(track) - frames)) for s in starts_seconds], device=device)
+        feature = self.feature
+        frames = feature.frames(self.segment_seconds)
+        if feature.any_length:
+            frames = min(frames, len(track))
+        first_rows = torch.tensor([max(0, min(feature.first_frame(s), len(track) - frames)) for s in starts_seconds], device=device)
         batch_size = max(1, min(32, _MAX_BATCH_VALUES // (frames * track.shape[1])))
         for batch in first_rows.split(batch_size):
             # Resampling may make a track of one segment's length one frame too short.
             rows_of_windows = (batch[:, None] + torch.arange(frames, device=device)).clamp(max=len(track) - 1)
             yield self.normalisation.apply(track[rows_of_windows])
 
-    def finer(self) -> GenreModel:
+    def timeline_model(self) -> GenreModel:
         """Return the model for the timeline, with short windows if possible."""
-        return replace(self, segment_seconds=MOMENT_SECONDS, hop_seconds=MOMENT_HOP_SECONDS) if self.kind == "musicnn" else self
+        return replace(self, segment_seconds=MOMENT_SECONDS, hop_seconds=MOMENT_HOP_SECONDS) if self.any_length else self
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return all tensors of the model file."""
         state = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
         state |= {"normalisation.mean": self.normalisation.mean.cpu(), "normalisation.deviation": self.normalisation.deviation.cpu()}
-        if self.familiarity:
-            state |= {f"familiar.{name}": torch.as_tensor(value) for name, value in vars(self.familiarity).items()}
+        if self.out_of_distribution:
+            state |= {f"familiar.{name}": torch.as_tensor(value) for name, value in vars(self.out_of_distribution).items()}
         return state
 
     def description(self) -> dict[str, Any]:
@@ -205,88 +217,3 @@ class GenreModel(_Calibrated):
             "temperature": self.temperature,
             "info": self.info,
         }
-
-
-@dataclass
-class Ensemble(_Calibrated):
-    """Ensemble of several models, with the interface of `GenreModel`.
-
-    It averages the probabilities of its members, each computed at temperature 1.
-
-    Attributes
-    ----------
-    members : list of GenreModel
-    segment_seconds, hop_seconds : float
-        Grid of windows in seconds; from each start, a member reads a window of its own length.
-    temperature : float
-        Temperature of the calibration, applied to the averaged probabilities.
-    info : dict
-
-    Raises
-    ------
-    GenreError
-        There are fewer than two members, or their genres, features or splits differ.
-    """
-
-    members: list[GenreModel]
-    segment_seconds: float
-    hop_seconds: float
-    temperature: float = 1.0
-    info: dict[str, Any] = field(default_factory=dict)
-    type: str = "ensemble"
-
-    def __post_init__(self) -> None:
-        if len(self.members) < 2:
-            raise GenreError(f"an ensemble needs at least two models, {len(self.members)} given")
-        shared: dict[str, list[Any]] = {
-            "genres": [m.genres for m in self.members],
-            "features": [m.spec for m in self.members],
-            "split (protocol, fold or data set)": [m.info.get("split_digest") for m in self.members],
-        }
-        for name, values in shared.items():
-            if any(value != values[0] for value in values):
-                raise GenreError(f"the members of an ensemble must share their {name}: " + "; ".join(map(str, values)))
-
-    @property
-    def genres(self) -> list[str]:
-        return self.members[0].genres
-
-    @property
-    def spec(self) -> FeatureSpec:
-        return self.members[0].spec
-
-    @property
-    def parameters(self) -> int:
-        return sum(m.parameters for m in self.members)
-
-    @property
-    def kinds(self) -> tuple[Kind, ...]:
-        return tuple(sorted({m.kind for m in self.members}))
-
-    def finer(self) -> Ensemble:
-        """Return the model itself, because its window length is fixed."""
-        return self
-
-    def score(self, features: Mapping[Kind, np.ndarray], starts_seconds: Sequence[float]) -> torch.Tensor:
-        """Compute the logarithms of the members' mean probabilities for each window.
-
-        The temperature of the ensemble is not applied.
-
-        Returns
-        -------
-        torch.Tensor [shape=(windows, genres), dtype=float32]
-        """
-        member_probabilities = [m.score(features, starts_seconds).softmax(1) for m in self.members]
-        return torch.stack(member_probabilities).mean(0).clamp(min=1e-12).log()
-
-    def state(self) -> dict[str, torch.Tensor]:
-        """Return all tensors of the model file."""
-        return {f"{i}.{name}": value for i, member in enumerate(self.members) for name, value in member.state().items()}
-
-    def description(self) -> dict[str, Any]:
-        """Return all content of the model file except the tensors."""
-        shared = {key: getattr(self, key) for key in ("type", "segment_seconds", "hop_seconds", "temperature", "info")}
-        return {**shared, "members": [{"format": FORMAT, **member.description()} for member in self.members]}
-
-
-Model = GenreModel | Ensemble

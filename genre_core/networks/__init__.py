@@ -41,7 +41,7 @@ class GenreNetwork(nn.Module):
         """Compute the term that is added to the loss of each batch."""
         return 0.0
 
-    def thaw(self, done: float) -> None:
+    def unfreeze(self, done: float) -> None:
         """Choose the weights that the next epoch trains, at its start.
 
         Parameters

@@ -48,7 +48,7 @@ class Network(GenreNetwork):
         if self.chosen.weights != "none":
             _imagenet.load(self.features, self.chosen.network, self.chosen.weights, downloads)
 
-    def thaw(self, done: float) -> None:
+    def unfreeze(self, done: float) -> None:
         """Freeze parts of the pretrained network as `tune` demands.
 
         ``gradual`` trains only the head in the first third of the epochs, then also the later half of the network, then all of it.

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genre_core.evaluation.intervals import interval, with_interval
-from genre_core.models.model import Model
+from genre_core.evaluation.intervals import format_score, interval
+from genre_core.models.ensemble import Model
 
 LICENCES = {
     "demo": "synthesised by this project (MIT); it holds no recording",
@@ -71,8 +71,8 @@ def card(
         "",
         "| of tracks | |",
         "|---|---|",
-        f"| accuracy | {with_interval(track)} |",
-        f"| macro-F1 | {with_interval(track, 'macro_f1')} |",
+        f"| accuracy | {format_score(track)} |",
+        f"| macro-F1 | {format_score(track, 'macro_f1')} |",
         f"| among the first two | {track['top2_accuracy']:.3f} |",
         f"| expected calibration error | {calibration['ece']:.3f}, without temperature {calibration['ece_uncalibrated']:.3f} |",
         "",
@@ -95,7 +95,7 @@ def card(
     lines += ["", "## Audio from outside", ""]
     if external["clips"]:
         drop = interval(*(external[f"accuracy_drop_{key}"] for key in ("from_test", "low", "high")), sign="+")
-        lines += [f"{external['clips']} clips: accuracy {with_interval(external)}, {drop} below the test's.", ""]
+        lines += [f"{external['clips']} clips: accuracy {format_score(external)}, {drop} below the test's.", ""]
         lines += ["| genre | clips | right | drop [95 %] | level, dB | bandwidth, Hz |", "|---|---|---|---|---|---|"]
         for row in genres:
             if row["clips_right"]:

@@ -14,13 +14,15 @@ from genre_core import config, networks
 from genre_core.corpus.index import Index
 from genre_core.errors import GenreError
 from genre_core.evaluation.calibration import fit_temperature, pooled
-from genre_core.evaluation.scoring import scores_of
-from genre_core.features import rows, versions
+from genre_core.evaluation.scoring import validation_scores
+from genre_core.features import versions
+from genre_core.features.feature_kind import feature_kind
 from genre_core.features.store import FeatureStore, reader
 from genre_core.models import normalisation
+from genre_core.models.ensemble import Ensemble
 from genre_core.models.file import load
-from genre_core.models.model import Ensemble, GenreModel
-from genre_core.project import AUGMENTED, COPIES, DOWNLOADS, INDEX, MODEL, ORIGINAL, STORES
+from genre_core.models.model import GenreModel
+from genre_core.project import AUGMENTED, DOWNLOADS, INDEX, MODEL, ORIGINAL, STORES, VERSIONS
 from genre_core.training import loop
 from genre_core.training.sampler import TrainingTrack, ValidTrack
 from genre_core.util.files import digest, write_csv
@@ -60,12 +62,13 @@ def train_network(
     name = params.model.type
     kind = networks.feature_of(name)
     class_of_genre = {genre: i for i, genre in enumerate(split.genres)}
-    versions_of_track = versions.read_copies(COPIES) if kind != "musicnn" else {}
-    frames = rows.grid(kind, spec).frames(params.segment.seconds)
+    feature = feature_kind(kind, spec)
+    versions_of_track = versions.read_versions(VERSIONS) if feature.has_versions else {}
+    frames = feature.frames(params.segment.seconds)
 
     torch.manual_seed(params.seed)
     hyperparameters = params.model.chosen()
-    network = networks.build(name, hyperparameters, n_bins=rows.bins(kind, spec), n_genres=len(class_of_genre))
+    network = networks.build(name, hyperparameters, n_bins=feature.n_bins, n_genres=len(class_of_genre))
     network.load_pretrained(DOWNLOADS)
     with FeatureStore(STORES[kind]) as store, FeatureStore(AUGMENTED) as augmented:
         train = []
@@ -78,6 +81,7 @@ def train_network(
             for track, starts in split.starts("valid").items()
         ]
     scaling = getattr(networks.architecture(name), "NORMALISE", params.features.normalise)
+    range_db = params.features.range_db if feature.is_log_mel else 0.0
     model = GenreModel(
         name,
         hyperparameters,
@@ -86,7 +90,7 @@ def train_network(
         spec,
         params.segment.seconds,
         params.segment.hop_seconds,
-        normalisation.fit(scaling, (t.versions[0] for t in train), frames, range_db=params.features.range_db if kind == "mel" else 0.0),
+        normalisation.fit(scaling, (t.versions[0] for t in train), frames, range_db=range_db),
         info=info,
     )
     result = loop.fit(
@@ -100,7 +104,7 @@ def train_network(
         checkpoint=checkpoint,
         # With the protocol "segment", a crop between two windows of the grid can contain audio of a test window.
         crops=params.augment.batches.crops and split.split["protocol"] != "segment",
-        masks=kind == "mel",
+        masks=feature.is_log_mel,
     )
     resumed = result.pop("resumed_from")
     short_versions = sum(map(len, versions_of_track.values())) - sum(len(t.versions) - 1 for t in train)
@@ -162,7 +166,7 @@ def combine_models(
     with reader(STORES, model.kinds) as read:
         logits = [model.score(read(track), starts) for track, starts in valid.items()]
     model.temperature = fit_temperature(logits, genres)
-    scores = scores_of(torch.stack([pooled(x, 1.0) for x in logits]).numpy(), genres)
+    scores = validation_scores(torch.stack([pooled(x, 1.0) for x in logits]).numpy(), genres)
     row = {"epoch": 1, "lr": 0.0, "train_loss": scores["valid_loss"], **scores}
     write_csv(history, loop.HISTORY, [row])
     members_text = ", ".join(f"{path.stem} ({member.type})" for path, member in zip(paths, members, strict=True))
@@ -187,5 +191,5 @@ def checkpoint_key(params: config.Params) -> str:
     root = Path(genre_core.__file__).parent
     code = digest(*sorted(path for package in _CODE for path in (root / package).rglob("*.py")))
     text = json.dumps([code, used, params.model.type, params.model.chosen(), torch.__version__], sort_keys=True)
-    used_inputs = digest(ORIGINAL, AUGMENTED, STORES["musicnn"], COPIES, INDEX / "segments.csv", INDEX / "tracks.csv")
+    used_inputs = digest(ORIGINAL, AUGMENTED, STORES["musicnn"], VERSIONS, INDEX / "segments.csv", INDEX / "tracks.csv")
     return hashlib.sha256((text + used_inputs).encode()).hexdigest()[:16]

@@ -17,7 +17,7 @@ from genre_core import networks
 from genre_core.config import Augment, Train
 from genre_core.errors import GenreError
 from genre_core.evaluation.calibration import fit_temperature, pooled
-from genre_core.evaluation.scoring import scores_of
+from genre_core.evaluation.scoring import validation_scores
 from genre_core.models.model import GenreModel
 from genre_core.training import augment as training_augment
 from genre_core.training.checkpoint import TrainingState
@@ -81,12 +81,12 @@ def fit(
     torch.set_num_threads(params.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     chosen_hardware = hardware(params.device, params.precision)
-    frames = model.grid.frames(model.segment_seconds)
+    frames = model.feature.frames(model.segment_seconds)
     if frames < model.network.min_frames:
         raise GenreError(
             f"segment.seconds {model.segment_seconds:g} is {frames} frames: model.type {model.type} needs {model.network.min_frames}"
         )
-    sampler = Sampler(train, frames, model.grid.first_frame, crops, model.normalisation.of_track)
+    sampler = Sampler(train, frames, model.feature.first_frame, crops, model.normalisation.of_track)
     if model.network.closed_form:
         return _solve(model, sampler, valid, seed, Path(history))
     network = networks.channels_last(model.network.to(chosen_hardware.device))
@@ -111,7 +111,7 @@ def fit(
             generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
             tracks, rows = sampler.draw(steps * params.batch_size, generator)
             network.train()
-            network.thaw(state.epoch / params.epochs)
+            network.unfreeze(state.epoch / params.epochs)
             loss_sum = 0.0
             for batch in torch.arange(len(rows)).split(params.batch_size):
                 x = model.normalisation.apply(sampler.windows(rows[batch]).to(chosen_hardware.device))  # (B, T, bins)
@@ -185,7 +185,7 @@ def _validate(model: GenreModel, network: Any, valid: Sequence[ValidTrack], used
             tracks = np.array([pooled(model.logits(t.features, t.starts_seconds), 1.0).numpy() for t in valid])  # (tracks, genres)
     finally:
         model.network = trained
-    return scores_of(tracks, [t.genre for t in valid])
+    return validation_scores(tracks, [t.genre for t in valid])
 
 
 def _rounded(value: float) -> float:

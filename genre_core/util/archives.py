@@ -17,7 +17,7 @@ from genre_core.util.files import atomic, plain_file
 
 _BLOCK_BYTES = 1 << 20
 MAX_MEMBERS = 50_000
-BOUNDED_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile reads other methods without a size limit per block
+SAFE_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile reads other methods without a size limit per block
 _MAX_CONTENTS_BYTES = 32_000_000
 _MAX_GLOBAL_HEADERS = 100
 _MAX_HEADER_BYTES = 65_536  # limit for the header of a long name or of other metadata
@@ -116,7 +116,7 @@ def _members(archive: Path, max_total_bytes: int) -> Iterator[tuple[str, str, Ca
             for member in opened.infolist():
                 mode = member.external_attr >> 28  # file type in the Unix mode: 8 file, 10 link, 0 unknown
                 kind = "folder" if member.is_dir() else "file" if mode in (0, 8) else "other"
-                if member.compress_type not in BOUNDED_PACKINGS:
+                if member.compress_type not in SAFE_COMPRESSIONS:
                     raise ArchiveError(f"{archive}: member {member.filename!r} is packed in an unusual way; pack it with plain zip")
                 yield member.filename, kind, lambda member=member: opened.open(member)  # type: ignore[misc]
         return

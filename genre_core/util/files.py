@@ -24,7 +24,7 @@ import psutil
 from genre_core.errors import GenreError
 
 _MAX_COLUMNS = 2_000  # enough for 1,000 genres, which have one column of probabilities each
-DEEPEST = 64  # levels of nested folders that `walk` visits
+MAX_DEPTH = 64  # levels of nested folders that `walk` visits
 MAX_TABLE_BYTES = 500_000_000  # limit for a CSV or JSON file; a million rows take about 100 MB
 _CLEARED: set[str] = set()  # folders from which this process has removed the files of killed processes
 _OWN_TEMPORARY_FILES: set[str] = set()  # temporary files that this process is writing
@@ -124,15 +124,15 @@ def plain_file(path: str | Path, *, max_bytes: int, missing: str = "no such file
 
 
 def walk(folder: str | Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Walk a folder like `os.walk`, at most `DEEPEST` levels deep.
+    """Walk a folder like `os.walk`, at most `MAX_DEPTH` levels deep.
 
     Links to folders are not followed. Folders below the deepest level are left out with a warning.
     """
     top_depth = len(Path(folder).parts)
     for root, folders, names in os.walk(folder):
         yield (current := Path(root)), folders, names
-        if folders and len(current.parts) - top_depth >= DEEPEST:  # up to Python 3.11, os.walk recurses at each level
-            warnings.warn(f"{current}: its folders are left out, more than {DEEPEST} folders are nested", stacklevel=2)
+        if folders and len(current.parts) - top_depth >= MAX_DEPTH:  # up to Python 3.11, os.walk recurses at each level
+            warnings.warn(f"{current}: its folders are left out, more than {MAX_DEPTH} folders are nested", stacklevel=2)
             folders.clear()
 
 

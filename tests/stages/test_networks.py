@@ -14,7 +14,7 @@ from genre_core.errors import GenreError
 from genre_core.features import musicnn
 from genre_core.inference.predictor import Predictor
 from genre_core.models import file as model_file
-from genre_core.models.model import Ensemble
+from genre_core.models.ensemble import Ensemble
 
 
 @pytest.mark.parametrize("name", ["svm", "logistic", "mfcc_cnn", "vgg", "crnn", "attention", "resnet", "transfer"])

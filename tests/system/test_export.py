@@ -16,8 +16,9 @@ from genre_core.inference import onnx as onnx_export
 from genre_core.inference import onnx_check
 from genre_core.inference.predictor import Predictor
 from genre_core.models import normalisation
+from genre_core.models.ensemble import Ensemble
 from genre_core.models.file import load
-from genre_core.models.model import Ensemble, GenreModel
+from genre_core.models.model import GenreModel
 
 SPEC = FeatureSpec(22050, 2048, 512, 128, 20, 20.0, 11025.0)
 

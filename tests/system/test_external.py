@@ -171,7 +171,7 @@ def test_clips_are_scored_beside_the_test_with_what_differs(own):
     for genre in ("jazz", "metal", "pop"):
         name = next(track for track in test_tracks if track.startswith(genre))
         y, rate = soundfile.read(own / f"data/raw/{genre}/{name}.wav", dtype="float32")
-        write(own / f"data/clips/{genre}.wav", audio_effects.filtered(0.1 * y, rate, hz=3000.0, kind="lowpass"), rate)
+        write(own / f"data/clips/{genre}.wav", audio_effects.filter_waveform(0.1 * y, rate, hz=3000.0, kind="lowpass"), rate)
         rows.append(f",clips/{genre}.wav,{genre},Song of {genre},0.2,5.5")
     (own / "data/clips.csv").write_text("url,file,genre,title,start,seconds\n" + "\n".join(rows) + "\n,clips/jazz.wav,polka,Other,,\n")
     set_params(own, external__list="data/clips.csv")

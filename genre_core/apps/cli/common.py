@@ -30,14 +30,14 @@ def chosen_predictor(chosen: str | None) -> tuple[str, Predictor]:
 
 def introduction(name: str, predictor: Predictor) -> str:
     """Say in a line what a model was trained on, and how well it did."""
-    from genre_core.evaluation.intervals import with_interval
+    from genre_core.evaluation.intervals import format_score
 
     model = predictor.model
     info = model.info
     protocol = f"protocol {info.get('protocol', '?')}{' (LEAKY)' if info.get('leaky') else ''}"
     data = f"{info.get('data_set', 'unknown data')!s}, {info.get('train_tracks', '?')} tracks"
     score = _score(name, info)
-    said = f"accuracy {with_interval(score)} on {score['on']}" if score else ""
+    said = f"accuracy {format_score(score)} on {score['on']}" if score else ""
     return f"model {name}: {model.type} trained on {data}, {protocol}; {said or 'no test score beside it'}"
 
 

@@ -21,7 +21,7 @@ def explain(chosen: argparse.Namespace) -> int:
     if chosen.genre and chosen.genre not in model.genres:
         raise GenreError(f"--genre {chosen.genre}: the model knows {', '.join(model.genres)}")
     said, audio = predictor.decode_and_predict(chosen.file)
-    found = occlude(model.finer(), audio.y, audio.sample_rate, said.starts_seconds.tolist(), chosen.genre or said.genre)
+    found = occlude(model.timeline_model(), audio.y, audio.sample_rate, said.starts_seconds.tolist(), chosen.genre or said.genre)
     if chosen.out:
         title = f"{Path(chosen.file).name}: {found.genre} {found.whole:.2f}"
         figures_prediction.explanation(chosen.out, found, segment_seconds=said.window_seconds, title=title)

@@ -27,7 +27,7 @@ def features(chosen: argparse.Namespace) -> int:
         raise GenreError(f"--out {out}: write to a .{chosen.format} file")
     files, errors = expand(chosen.files)
     if chosen.format == "csv" and len(files) > 1:
-        kaggle.compile_once()  # see https://github.com/numba/numba/issues/10128
+        kaggle.compile_numba()  # see https://github.com/numba/numba/issues/10128
     work = partial(tables.of_file, form=chosen.format, seconds=chosen.seconds)
     results = map_tracks(work, files, preload=("genre_core.features.tables",))
     made = []

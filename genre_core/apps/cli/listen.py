@@ -19,33 +19,33 @@ def listen(chosen: argparse.Namespace) -> int:
     """Say the genre of the last seconds, over and over."""
     import numpy as np
 
-    from genre_core.inference.streaming import Heard, Listener
+    from genre_core.inference.streaming import Listener, LiveAnswer
 
     name, predictor = chosen_predictor(chosen.model)
     listener = Listener(predictor.model, chosen.rate, context_seconds=chosen.context)
     size = round(chosen.every * chosen.rate)
-    shown: list[Heard] = []
+    shown: list[LiveAnswer] = []
     if not chosen.json:
         say(introduction(name, predictor), sys.stderr)
 
-    def answer() -> None:
-        heard = listener.now()
-        if heard is None:
+    def show_answer() -> None:
+        answer = listener.now()
+        if answer is None:
             return
-        shown.append(heard)
+        shown.append(answer)
         if chosen.json:
             values = {
-                "seconds": round(heard.seconds, 3),
-                "genre": next(iter(heard.probabilities)),
-                "sure": heard.sure,
-                "probabilities": heard.probabilities,
-                "latency_ms": round(heard.latency_ms, 1),
-                "real_time_factor": round(heard.real_time_factor, 4),
+                "seconds": round(answer.seconds, 3),
+                "genre": next(iter(answer.probabilities)),
+                "sure": answer.sure,
+                "probabilities": answer.probabilities,
+                "latency_ms": round(answer.latency_ms, 1),
+                "real_time_factor": round(answer.real_time_factor, 4),
             }
             say_json(values, indent=None)
         else:
-            bars = "  ".join(f"{genre:>10} {_bar(p)} {p:.2f}" for genre, p in list(heard.probabilities.items())[:3])
-            line = f"{heard.seconds:7.1f} s  {bars}  {'' if heard.sure else 'not sure'}"
+            bars = "  ".join(f"{genre:>10} {_bar(p)} {p:.2f}" for genre, p in list(answer.probabilities.items())[:3])
+            line = f"{answer.seconds:7.1f} s  {bars}  {'' if answer.sure else 'not sure'}"
             if sys.stdout.isatty():
                 sys.stdout.write(f"\r\033[K{one_line(line)}")
                 sys.stdout.flush()
@@ -55,7 +55,7 @@ def listen(chosen: argparse.Namespace) -> int:
     try:
         for samples in _stdin(size) if chosen.stdin else _microphone(chosen.rate, size):
             listener.push(np.asarray(samples, np.float32))
-            answer()
+            show_answer()
     except KeyboardInterrupt:
         pass
     if sys.stdout.isatty() and not chosen.json:
@@ -63,7 +63,7 @@ def listen(chosen: argparse.Namespace) -> int:
     if not shown:
         needed = listener.model.segment_seconds
         raise GenreError(f"{listener.seconds:.1f} s of audio came; at least {needed:g} s are needed for an answer")
-    latency = float(np.median([heard.latency_ms for heard in shown]))
+    latency = float(np.median([answer.latency_ms for answer in shown]))
     say(f"latency {latency:.0f} ms (median), real-time factor {shown[-1].real_time_factor:.3f}", sys.stderr)
     return 0
 

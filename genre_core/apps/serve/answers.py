@@ -11,7 +11,7 @@ import numpy as np
 from genre_core.analysis.occlusion import explain
 from genre_core.audio.io import Audio
 from genre_core.inference.predictor import Prediction, Predictor
-from genre_core.inference.streaming import Heard
+from genre_core.inference.streaming import LiveAnswer
 from genre_core.reports import figures_prediction
 
 _EXPLAINED_SECONDS = 60.0  # of a longer file, its middle: eight passes over an hour would take minutes
@@ -35,22 +35,22 @@ def as_json(said: Prediction, name: str, model_name: str, genres: list[str]) -> 
     }
 
 
-def live_json(heard: Heard | None, seconds: float) -> dict[str, Any]:
+def live_json(answer: LiveAnswer | None, seconds: float) -> dict[str, Any]:
     """The answer on live audio: no genre before the first whole window."""
-    if heard is None:
+    if answer is None:
         return {"seconds": round(seconds, 3), "genre": None}
     return {
         "seconds": round(seconds, 3),
-        "genre": next(iter(heard.probabilities)),
-        "sure": heard.sure,
-        "probabilities": heard.probabilities,
-        "latency_ms": round(heard.latency_ms, 1),
+        "genre": next(iter(answer.probabilities)),
+        "sure": answer.sure,
+        "probabilities": answer.probabilities,
+        "latency_ms": round(answer.latency_ms, 1),
     }
 
 
 def pictures(predictor: Predictor, said: Prediction, audio: Audio, name: str) -> dict[str, str]:
     """Draw the timeline and the explanation as PNG in data URLs."""
-    model = predictor.model.finer()
+    model = predictor.model.timeline_model()
     whole = round(_EXPLAINED_SECONDS * audio.sample_rate)
     first = max(0, (len(audio.y) - whole) // 2)
     part = audio.y[first : first + whole]

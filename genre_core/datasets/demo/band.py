@@ -126,7 +126,7 @@ class Band:
         sample_of: Callable[[int], int],
         rng: np.random.Generator,
     ) -> None:
-        """Add one bar of the lead to `out`: a random walk on the scale, with chord tones."""
+        """Add a bar of lead: a random walk with chord tones."""
         scale = np.array(SCALES[self.style.scale])
         position = int(rng.integers(len(scale)))
         eighth = 0
@@ -185,7 +185,7 @@ def _pick(rng: np.random.Generator, options: tuple[Option, ...]) -> Option:
 
 
 def _place(out: np.ndarray, sound: np.ndarray, start: int, gain: float) -> None:
-    """Add `sound` to `out` from sample `start`; cut it at both ends of `out`."""
+    """Add `sound` to `out` at sample `start`, cut to fit `out`."""
     begin = max(0, -start)
     end = min(len(sound), len(out) - start)
     if end > begin:

@@ -126,9 +126,9 @@ def test_filters_take_away_what_they_name(rng):
     low, middle, high = (np.sin(2 * np.pi * hz * t).astype(np.float32) for hz in (8, 1000, 10000))
     for kind, hz, gone, kept in (("highpass", 20.0, low, middle), ("lowpass", 8000.0, high, middle)):
         for y, level in ((gone, 0.1), (kept, 1.0)):
-            heard = audio_effects.filtered(y, 22050, hz=hz, kind=kind)[22050:-22050]
+            heard = audio_effects.filter_waveform(y, 22050, hz=hz, kind=kind)[22050:-22050]
             assert np.std(heard) / np.std(y) == pytest.approx(level, abs=0.1)
-    assert audio_effects.filtered(high, 22050, hz=12000.0, kind="lowpass") is high
+    assert audio_effects.filter_waveform(high, 22050, hz=12000.0, kind="lowpass") is high
 
 
 def test_the_picture_is_drawn(tmp_path, rng):

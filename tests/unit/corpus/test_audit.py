@@ -54,7 +54,7 @@ def test_planted_copies_are_found_and_nothing_else(music, name):
 @pytest.mark.parametrize("rate", [16_000, RATE, 32_000, 44_100])
 def test_the_mp3_has_the_rate_that_its_name_says(music, rate):
     y = resample(next(iter(music.values())), RATE, rate)
-    size = audio_effects.as_mp3(y, rate).getbuffer().nbytes
+    size = audio_effects.encode_mp3(y, rate).getbuffer().nbytes
     assert 8 * size / (len(y) / rate) == pytest.approx(64_000, rel=0.02)
 
 

@@ -48,10 +48,10 @@ def test_the_answer_is_that_of_a_file_with_the_same_seconds(rng, rate):
     assert answers[0] is None  # too little was heard
     heard = answers[-1]
     whole = predictor.predict(y, 16000)
-    finer = predictor.model.finer()
-    mels = frontend.heard(finer, y, 16000)
-    logits = finer.score(frontend.features(finer, mels), whole.starts_seconds)
-    wanted = dict(zip(finer.genres, finer.track_probabilities(logits), strict=True))
+    timeline_model = predictor.model.timeline_model()
+    mels = frontend.compute_spectrograms(timeline_model, y, 16000)
+    logits = timeline_model.score(frontend.features(timeline_model, mels), whole.starts_seconds)
+    wanted = dict(zip(timeline_model.genres, timeline_model.track_probabilities(logits), strict=True))
     assert heard.seconds == pytest.approx(8, abs=0.01)
     assert heard.real_time_factor > 0
     assert heard.probabilities == pytest.approx(wanted, abs=1e-3 if rate == 16000 else 0.05)

@@ -13,7 +13,8 @@ from helpers.project import SPEC
 
 from genre_core import config, networks
 from genre_core.errors import GenreError
-from genre_core.features import musicnn, rows
+from genre_core.features import musicnn
+from genre_core.features.feature_kind import feature_kind
 from genre_core.inference.predictor import Predictor
 from genre_core.models import file as model_file
 from genre_core.models import normalisation
@@ -30,12 +31,12 @@ def hyperparameters(params, name, **changes):
 
 def build(params, name, n_genres=4, **changes):
     torch.manual_seed(0)
-    bins = rows.bins(networks.feature_of(name), SPEC)
+    bins = feature_kind(networks.feature_of(name), SPEC).n_bins
     return networks.build(name, hyperparameters(params, name, **changes), n_bins=bins, n_genres=n_genres)
 
 
 def rows_of(name, seconds=3.0):
-    return rows.grid(networks.feature_of(name), SPEC).frames(seconds)
+    return feature_kind(networks.feature_of(name), SPEC).frames(seconds)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_the_stated_number_of_parameters(params, name, parameters):
 
 def windows(name, rng, min_frames, per_genre=5, genres=4):
     """20 segments of 1 s of noise, each genre with a level of its own in a few columns."""
-    bins = rows.bins(networks.feature_of(name), SPEC)
+    bins = feature_kind(networks.feature_of(name), SPEC).n_bins
     x = rng.normal(0, 1, (per_genre * genres, max(min_frames, rows_of(name, 1.0)), bins)).astype("f4")
     y = np.repeat(np.arange(genres), per_genre)
     for i, genre in enumerate(y):
@@ -81,7 +82,7 @@ def test_twenty_segments_are_learned_by_heart(params, rng, name):
             network.eval().solve(x, y, 0)
     else:
         optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
-        network.thaw(0.99)
+        network.unfreeze(0.99)
         for _ in range(120):
             network.train()
             loss = torch.nn.functional.cross_entropy(network(x), y) + network.penalty()
@@ -101,15 +102,15 @@ def test_twenty_segments_are_learned_by_heart(params, rng, name):
 def test_any_window_that_the_design_allows(params, name, seconds):
     network = build(params, name).eval()
     frames = max(rows_of(name, seconds), network.min_frames)
-    assert network(torch.randn(2, frames, rows.bins(networks.feature_of(name), SPEC))).shape == (2, 4)
-    assert network(torch.randn(2, network.min_frames, rows.bins(networks.feature_of(name), SPEC))).shape == (2, 4)
+    assert network(torch.randn(2, frames, feature_kind(networks.feature_of(name), SPEC).n_bins)).shape == (2, 4)
+    assert network(torch.randn(2, network.min_frames, feature_kind(networks.feature_of(name), SPEC).n_bins)).shape == (2, 4)
 
 
 def trained(params, name, rng, tmp_path, seconds=3.0, **options):
     """A model, trained for two short epochs on noise, and one of its tracks."""
     kind = networks.feature_of(name)
-    bins = rows.bins(kind, SPEC)
-    long = rows.grid(kind, SPEC).frames(9.0)
+    bins = feature_kind(kind, SPEC).n_bins
+    long = feature_kind(kind, SPEC).frames(9.0)
     tracks = [rng.normal(g, 1, (long, bins)).astype(np.float16) for g in range(4) for _ in range(4)]
     network = build(params, name)
     model = GenreModel(
@@ -259,7 +260,7 @@ def test_what_is_frozen_stays_as_it_was(params, tune, expected):
     parts = _imagenet.parts(network.features)
     for done, frozen in zip((0.0, 0.4, 0.7), expected, strict=True):
         network.train()
-        network.thaw(done)
+        network.unfreeze(done)
         before = {key: value.clone() for key, value in network.features.state_dict().items()}
         assert [any(p.requires_grad for p in part.parameters()) for part in parts] == [i >= frozen for i in range(len(parts))]
         loss = network(torch.randn(2, 64, 128)).square().sum()

@@ -76,24 +76,24 @@ X = {"X.npy": npy(np.zeros((2, 16, 50), np.float32))}
 @pytest.mark.parametrize(
     ("members", "words"),
     [
-        ({"X.npy": npy(np.zeros((2, 16, 50), np.float32), (2, 16, 10**12)), **TEXT}, "claims"),
-        ({"X.npy": npy(np.zeros((2, 16, 50), np.float32), (10**9, 10**9, 10**9)), **TEXT}, "claims"),
+        ({"X.npy": npy(np.zeros((2, 16, 50), np.float32), (2, 16, 10**12)), **TEXT}, "its header states"),
+        ({"X.npy": npy(np.zeros((2, 16, 50), np.float32), (10**9, 10**9, 10**9)), **TEXT}, "its header states"),
         ({"X.npy": npy(np.zeros((2, 16, 50), np.float32), (2, 16, 50, 0)), **TEXT}, r"X is float32 \(2, 16, 50, 0\)"),
         ({**X, **TEXT, "track.npy": b"just some bytes"}, "not readable as .npz"),
-        ({**X, **TEXT, "track": b"just some bytes"}, "is no .npy file"),
-        ({"X": b"just some bytes", **TEXT}, "is no .npy file"),
+        ({**X, **TEXT, "track": b"just some bytes"}, "is not a .npy file"),
+        ({"X": b"just some bytes", **TEXT}, "is not a .npy file"),
         ({**X, **TEXT, "track.npy": npy(np.array([b"a", b"\xff"]))}, "not readable as .npz"),
         ({**X, **TEXT, "track.npy": npy(np.array(["a", "\ud800"]))}, "not readable as .npz"),
         ({**X, **TEXT, "track.npy": npy(np.array([[1, 2]]))}, "expected text"),
         ({**X, **TEXT, "track.npy": npy(np.array(["a", "b"]))[:-3]}, "ends too early"),
         ({"X.npy": npy(np.asfortranarray(np.zeros((2, 16, 50), np.float32))), **TEXT}, "Fortran order"),
         ({"X.npy": npy(np.zeros((2, 16, 50), np.complex64)), **TEXT}, "X is complex64"),
-        ({"X.npy": npy(np.full((2, 16, 50), 1e38, np.float32)), **TEXT}, "no finite dB"),
+        ({"X.npy": npy(np.full((2, 16, 50), 1e38, np.float32)), **TEXT}, "not finite in dB"),
         (
             {"X.npy": npy(np.zeros((0, 16, 50), np.float32)), "track.npy": npy(np.zeros(0, "U1")), "genre.npy": npy(np.zeros(0, "U1"))},
             "tracks of at",
         ),
-        ({"X.npy": npy(np.zeros((2, 16, 0), np.float32)), **TEXT}, "tracks of at least a frame"),
+        ({"X.npy": npy(np.zeros((2, 16, 0), np.float32)), **TEXT}, "tracks of at least one frame"),
         ({"X.npy": b"\x93NUMPY\x01\x00" + struct.pack("<H", 1500) + b"(" * 1499 + b"\n", **TEXT}, "not readable as .npz"),
         ({**X, **TEXT, "track.npy": npy(np.array(["a", "b"]))[:-4] + b"\0\0\x11\0"}, "not readable as .npz"),
         ({"X.npy": b"\x93NUMPY\x01\x00" + struct.pack("<H", 60000) + b"{" * 60000, **TEXT}, "not readable as .npz"),
@@ -139,7 +139,7 @@ def test_encrypted_and_oddly_packed_features(tmp_path, rng):
     (tmp_path / "encrypted.npz").write_bytes(raw)
     npz(tmp_path / "odd.npz", {**X, **TEXT}, zipfile.ZIP_LZMA)
     for name in ("encrypted.npz", "odd.npz"):
-        with pytest.raises(GenreError, match="encrypted, or packed in an unusual way"):
+        with pytest.raises(GenreError, match="encrypted, or compressed by an unusual method"):
             precomputed.download(tmp_path / name, tmp_path / "raw", scale_db=1.0, offset_db=0.0, **HOW)
 
 
@@ -469,7 +469,7 @@ def test_headers_of_many_members_are_not_kept(tmp_path):
 
 def test_a_track_of_features_is_bounded_by_its_values(tmp_path):
     path = npz(tmp_path / "x.npz", {"X.npy": npy(np.zeros((2, 256, 100_000), np.uint8)), **TEXT}, zipfile.ZIP_STORED)
-    with pytest.raises(GenreError, match="X has 100,000 frames a track; at most 20,000,000 values"):
+    with pytest.raises(GenreError, match="X has 100,000 frames per track; at most 20,000,000 values"):
         precomputed.download(path, tmp_path / "raw", scale_db=1.0, offset_db=0.0, **HOW)
 
 

@@ -91,7 +91,7 @@ def test_yt_dlp_is_not_led_inside(tmp_path, outside, inside, path, monkeypatch):
     assert inside.asked == []
     assert not marker.exists()
     if path in ("redirect/song.wav", ""):
-        assert "external.private_addresses allows those" in clip.reason
+        assert "external.private_addresses allows addresses of this machine" in clip.reason
 
 
 def test_a_proxy_of_the_environment_may_be_private_at_its_port_alone(monkeypatch, inside):
