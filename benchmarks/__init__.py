@@ -1,1 +1,1 @@
-"""Speed, measured as ratios in one run: `make bench`."""
+"""Benchmarks of speed, as ratios measured in one run: `make bench`."""

@@ -1,7 +1,8 @@
-"""Speed against the way others do it, side by side in one run, as ratios: ``make bench``.
+"""Benchmark of speed against the usual implementations, as ratios: ``make bench``.
 
-Absolute times depend on the machine and its mood; ratios of two things measured in turn on one machine do not. Every
-pair is measured in alternation, `ROUNDS` times, and the best time of each counts. Exits with 1 when a bar is missed.
+Absolute times depend on the machine and its load; a ratio of two times, measured in turn on one machine, depends on them much
+less. The contenders run alternately, `ROUNDS` times, and the shortest time of each counts. The exit status is 1 if a value is
+worse than its bar.
 """
 
 from __future__ import annotations
@@ -43,19 +44,30 @@ SECONDS = 30.0
 
 
 def best_times(**contenders: Callable[[], object]) -> dict[str, float]:
-    """Best of `ROUNDS` alternating runs of each contender, in seconds, after one run to warm up."""
+    """Measure the shortest time of each contender, in alternating runs.
+
+    Parameters
+    ----------
+    **contenders : callables
+        Functions to time, by name.
+
+    Returns
+    -------
+    dict of str to float
+        Shortest time of `ROUNDS` runs, in seconds; one run before them, for warm-up, is not counted.
+    """
     times: dict[str, list[float]] = {name: [] for name in contenders}
-    for turn in range(ROUNDS + 1):
+    for round_ in range(ROUNDS + 1):
         for name, run in contenders.items():
-            began = time.perf_counter()
+            start = time.perf_counter()
             run()
-            if turn:
-                times[name].append(time.perf_counter() - began)
-    return {name: min(of_one) for name, of_one in times.items()}
+            if round_:
+                times[name].append(time.perf_counter() - start)
+    return {name: min(seconds) for name, seconds in times.items()}
 
 
 def music(folder: Path) -> list[Path]:
-    """Synthesised tracks of GTZAN's length, as WAV."""
+    """Write synthesised tracks of GTZAN's length (30 s) as WAV; return their paths."""
     paths = []
     for number, genre in enumerate(styles.GENRES[:TRACKS]):
         paths.append(folder / f"{genre}.wav")
@@ -65,7 +77,10 @@ def music(folder: Path) -> list[Path]:
 
 
 def extraction(paths: list[Path], params: config.Params, folder: Path) -> list[tuple[str, float, float, str]]:
-    """`extract` against the usual loop, and against FFTs and decoding alone; all in one process with one thread."""
+    """Compare `extract` with the usual loop, and with FFTs and decoding alone.
+
+    Everything runs in one process with one thread. The result has a row (description, value, bar, sense) for each comparison.
+    """
     spec = FeatureSpec.of(params.features)
     starts = window_starts(SECONDS, params.segment.seconds, params.segment.hop_seconds)
     one_thread()
@@ -84,49 +99,57 @@ def extraction(paths: list[Path], params: config.Params, folder: Path) -> list[t
 
     window = torch.hann_window(spec.n_fft)
 
-    def transforms_alone() -> None:
+    def decoding_and_ffts() -> None:
         for path in paths:
             y = torch.from_numpy(decode(path, sample_rate=spec.sample_rate).y)
             torch.stft(y, spec.n_fft, spec.hop_length, window=window, pad_mode="constant", return_complex=True)
 
-    apart = window_starts(SECONDS, params.segment.seconds, params.segment.seconds)
-    times = best_times(usual=usual_loop, apart=lambda: usual_loop(apart), ours=ours, transforms=transforms_alone)
-    what = f"{len(paths)} tracks of {SECONDS:g} s, {len(starts)} segments each, one core"
+    no_overlap_starts = window_starts(SECONDS, params.segment.seconds, params.segment.seconds)
+    times = best_times(usual=usual_loop, no_overlap=lambda: usual_loop(no_overlap_starts), ours=ours, transforms=decoding_and_ffts)
+    workload = f"{len(paths)} tracks of {SECONDS:g} s, {len(starts)} segments each, one core"
     per_track = {name: f"{1000 * seconds / len(paths):.0f} ms" for name, seconds in times.items()}
     return [
         (
-            f"extract / per-segment librosa loop ({what}: {per_track['ours']} against {per_track['usual']} a track)",
+            f"extract / per-segment librosa loop ({workload}: {per_track['ours']} against {per_track['usual']} per track)",
             times["usual"] / times["ours"],
             15,
             ">=",
         ),
-        (f"the same against a loop over segments without overlap ({len(apart)} a track); no bar", times["apart"] / times["ours"], 0, ">="),
-        (f"extract / FFTs and decoding alone ({per_track['transforms']} a track)", times["ours"] / times["transforms"], 2.5, "<="),
+        (
+            f"the same against a loop over segments without overlap ({len(no_overlap_starts)} per track); no bar",
+            times["no_overlap"] / times["ours"],
+            0,
+            ">=",
+        ),
+        (f"extract / FFTs and decoding alone ({per_track['transforms']} per track)", times["ours"] / times["transforms"], 2.5, "<="),
     ]
 
 
 def train(params: config.Params) -> list[tuple[str, float, float, str]]:
-    """Our training step against the plain fp32 loop: same network, windows, optimiser and number of steps."""
-    where = training_device.hardware("cpu", "auto")
+    """Compare the speed of our training loop with a plain fp32 loop.
+
+    Both use the same network, windows, optimiser and number of steps. The rows are as for `extraction`.
+    """
+    hardware = training_device.hardware("cpu", "auto")
     spec = FeatureSpec.of(params.features)
     frames = spec.frames(params.segment.seconds)
-    stores: dict[str, list[np.ndarray]] = {"train": [], "valid": []}
+    log_mels: dict[str, list[np.ndarray]] = {"train": [], "valid": []}
     labels: dict[str, list[int]] = {"train": [], "valid": []}
     for genre in range(len(styles.GENRES)):
         for artist in range(8):
             y = demo.synthesise(styles.GENRES[genre], seed=5, artist=artist, track=0, seconds=6)
             side = "valid" if artist < 3 else "train"
-            stores[side].append(log_features(resample(y, sounds.SAMPLE_RATE, spec.sample_rate), spec)["mel"])
+            log_mels[side].append(log_features(resample(y, sounds.SAMPLE_RATE, spec.sample_rate), spec)["mel"])
             labels[side].append(genre)
     starts = window_starts(6, params.segment.seconds, params.segment.hop_seconds)
-    tracks = [training_sampler.TrainingTrack(g, [x], starts) for g, x in zip(labels["train"], stores["train"], strict=True)]
-    valid = [training_sampler.ValidTrack(g, x, starts) for g, x in zip(labels["valid"], stores["valid"], strict=True)]
-    fitted = normalisation.fit(params.features.normalise, stores["train"], frames, range_db=params.features.range_db)
+    tracks = [training_sampler.TrainingTrack(g, [x], starts) for g, x in zip(labels["train"], log_mels["train"], strict=True)]
+    valid = [training_sampler.ValidTrack(g, x, starts) for g, x in zip(labels["valid"], log_mels["valid"], strict=True)]
+    fitted = normalisation.fit(params.features.normalise, log_mels["train"], frames, range_db=params.features.range_db)
     epochs, windows = 5, 640
     settings = params.train.model_copy(
         update={
             **{"epochs": epochs, "windows_per_epoch": windows, "weight_averaging": 0.0, "device": "cpu"},
-            **{"keep": "best", "patience": epochs},  # as the plain loop
+            **{"keep": "best", "patience": epochs},  # the plain loop does the same
         }
     )
     torch.set_num_threads(settings.threads)
@@ -149,7 +172,7 @@ def train(params: config.Params) -> list[tuple[str, float, float, str]]:
         scores["ours"] = result["valid_macro_f1"]
 
     def plain() -> None:
-        """What a tutorial writes: NCHW, fp32, the same number of windows, augmentation and validation."""
+        """Train as in a tutorial: NCHW, fp32; windows, augmentation and validation as in our loop."""
         model = new_model()
         sampler = training_sampler.Sampler(tracks, frames, spec.first_frame, True, fitted.of_track)
         optimiser = torch.optim.AdamW(model.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
@@ -161,9 +184,9 @@ def train(params: config.Params) -> list[tuple[str, float, float, str]]:
             generator = torch.Generator().manual_seed(epoch)
             tracks_drawn, rows = sampler.draw(windows, generator)
             model.network.train()
-            for some in torch.arange(windows).split(settings.batch_size):
-                x = fitted.apply(sampler.windows(rows[some]))
-                targets = nn.functional.one_hot(sampler.genres[tracks_drawn[some]], len(styles.GENRES)).float()
+            for batch in torch.arange(windows).split(settings.batch_size):
+                x = fitted.apply(sampler.windows(rows[batch]))
+                targets = nn.functional.one_hot(sampler.genres[tracks_drawn[batch]], len(styles.GENRES)).float()
                 x, targets = mixup(x, targets, params.augment.batches.mixup_alpha, generator)
                 x = mask(x, generator, batches=params.augment.batches)
                 loss = nn.functional.cross_entropy(model.network(x), targets, label_smoothing=settings.label_smoothing)
@@ -171,26 +194,35 @@ def train(params: config.Params) -> list[tuple[str, float, float, str]]:
                 loss.backward()
                 optimiser.step()
                 schedule.step()
-            tracks_said = np.array([model.logits(t.features, t.starts_seconds).softmax(1).mean(0).numpy() for t in valid])
-            best = max(best, macro_f1(np.array(labels["valid"]), tracks_said.argmax(1), len(styles.GENRES)))
+            track_probabilities = np.array([model.logits(t.features, t.starts_seconds).softmax(1).mean(0).numpy() for t in valid])
+            best = max(best, macro_f1(np.array(labels["valid"]), track_probabilities.argmax(1), len(styles.GENRES)))
         scores["plain"] = best
 
     times = best_times(plain=plain, ours=ours)
-    native = where.bf16
+    native_bf16 = hardware.bf16
     rates = {name: f"{epochs * windows / seconds:.0f}" for name, seconds in times.items()}
-    name = f"training / plain fp32 loop ({where.name}: {rates['ours']} against {rates['plain']} windows a second)"
-    same = f"validation macro-F1, ours less plain ({scores['ours']:.3f} less {scores['plain']:.3f}, {len(valid)} tracks)"
+    name = f"training / plain fp32 loop ({hardware.name}: {rates['ours']} against {rates['plain']} windows per second)"
+    f1_difference = f"validation macro-F1, ours minus plain ({scores['ours']:.3f} minus {scores['plain']:.3f}, {len(valid)} tracks)"
     return [
-        (name if native else name + "; no native bf16 here: no bar", times["plain"] / times["ours"], 2.5 if native else 0.0, ">="),
-        (same, scores["ours"] - scores["plain"], -0.15, ">="),
+        (
+            name if native_bf16 else name + "; no bar, because this machine has no native bf16",
+            times["plain"] / times["ours"],
+            2.5 if native_bf16 else 0.0,
+            ">=",
+        ),
+        (f1_difference, scores["ours"] - scores["plain"], -0.15, ">="),
     ]
 
 
 def predictor(paths: list[Path], folder: Path) -> list[tuple[str, float, float, str]]:
-    """The trained default `cnn`, warm, from a file, one core; and a cold start of the command."""
+    """Measure the prediction time of the trained default `cnn`, warm and cold.
+
+    Warm: a loaded model predicts a file, on one core. Cold: the command `genre predict` starts, loads the model and predicts. The
+    rows are as for `extraction`.
+    """
     path = Path("data/model/model.safetensors")
     if not path.is_file() or model_file.load(path).type != "cnn":
-        sys.exit("error: data/model/model.safetensors holds no trained cnn; run `make demo` first")
+        sys.exit("error: data/model/model.safetensors is missing or is not a trained cnn; run `make demo` first")
     one_thread()
     warm = Predictor(path)
     flac = folder / "clip.flac"
@@ -198,19 +230,22 @@ def predictor(paths: list[Path], folder: Path) -> list[tuple[str, float, float, 
     times = best_times(
         wav=lambda: [warm.predict_file(paths[0]) for _ in range(5)], flac=lambda: [warm.predict_file(flac) for _ in range(5)]
     )
-    began = time.perf_counter()
+    start = time.perf_counter()
     subprocess.run([sys.executable, "-m", "genre_core.apps.cli.main", "predict", str(paths[0])], check=True, stdout=subprocess.DEVNULL)
-    cold = time.perf_counter() - began
+    cold_seconds = time.perf_counter() - start
     return [
         ("Predictor, 30 s WAV from file, warm, one core (ms)", 1000 * times["wav"] / 5, 50, "<="),
         ("Predictor, 30 s FLAC from file, warm, one core (ms)", 1000 * times["flac"] / 5, 50, "<="),
-        ("genre predict, cold start (s)", cold, 3, "<="),
+        ("genre predict, cold start (s)", cold_seconds, 3, "<="),
         ("model file (MB)", path.stat().st_size / 1e6, 2, "<="),
     ]
 
 
 def no_op() -> list[tuple[str, float, float, str]]:
-    """A `dvc repro` with nothing to do starts none of our programs: it costs what DVC costs."""
+    """Count the stages that `dvc repro` starts if nothing has changed.
+
+    It must start none: then the time of the command is only the time of DVC.
+    """
     log = subprocess.run([sys.executable, "-m", "dvc", "repro"], check=True, capture_output=True, text=True)
     return [("no-op dvc repro: stages started", float(log.stdout.count("Running stage")), 0, "<=")]
 

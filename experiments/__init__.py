@@ -1,4 +1,7 @@
-"""Experiments: each module runs the pipeline several times and writes a page or a table; its docstring has the command."""
+"""Experiments: modules that run the pipeline several times.
+
+Each module writes a page or a table. The docstring of the module has the command.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,25 @@ from genre_core.evaluation.intervals import artist_interval
 from genre_core.util.files import read_csv, read_json
 
 SEEDS = (1, 2, 3)
-# Shorter than the default, where only differences count.
+# Shorter than the default training: enough for experiments in which only differences count.
 SHORT = ("train.epochs=20", "train.windows_per_epoch=1024")
-_RUN: list[str] = []  # experiments of this process: after the first, params.yaml holds the settings of the one before
+# Experiments of this process: after the first one, params.yaml has the settings of the previous experiment.
+_RUN: list[str] = []
 
 
 def command(main: Callable[[], None]) -> None:
-    """Run a benchmark, or end with its one clear error."""
+    """Run the main function of an experiment; exit with one line on an error.
+
+    Parameters
+    ----------
+    main : callable
+        Main function of the experiment.
+
+    Raises
+    ------
+    SystemExit
+        The main function raised a GenreError; the exit message is that error.
+    """
     try:
         main()
     except GenreError as error:
@@ -29,39 +44,61 @@ def command(main: Callable[[], None]) -> None:
 
 
 def experiment(name: str, settings: Iterable[str], *targets: str) -> subprocess.CompletedProcess[str]:
-    """Run `dvc exp run` from the committed params.yaml with settings; stages that they do not change are not run again.
+    """Run the pipeline with changed settings by `dvc exp run`.
+
+    The run starts from the committed params.yaml. DVC skips the stages that the settings do not change.
 
     Parameters
     ----------
     name : str
-        Name of the experiment; an earlier one of that name is replaced.
+        Name of the experiment; it replaces an earlier experiment with this name.
     settings : iterable of str
-        Changes of params.yaml, each KEY=VALUE.
-    targets : str
-        Last stages to run; all stages if none is given.
+        Changes to params.yaml, each KEY=VALUE.
+    *targets : str
+        Last stages to run; all stages if no target is given.
+
+    Returns
+    -------
+    subprocess.CompletedProcess
+        Result of `dvc exp run`, with its output and exit status; a failure does not raise.
 
     Raises
     ------
     GenreError
-        params.yaml has changes that are not committed: they would be lost.
+        params.yaml has uncommitted changes, which would be lost.
+    subprocess.CalledProcessError
+        git cannot restore params.yaml.
     """
     if not _RUN and subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "params.yaml"], check=False).returncode:
-        raise GenreError("params.yaml is not as in the last commit: commit it, or give its changes as -S and `git restore params.yaml`")
+        raise GenreError("params.yaml has uncommitted changes: commit them, or give them as -S and run `git restore params.yaml`")
     _RUN.append(name)
     subprocess.run(["git", "restore", "--staged", "--worktree", "params.yaml"], check=True)
-    subprocess.run(["dvc", "exp", "remove", "-q", name], capture_output=True, check=False)  # DVC keeps two of one name apart by refusing
+    # DVC refuses a second experiment with the same name.
+    subprocess.run(["dvc", "exp", "remove", "-q", name], capture_output=True, check=False)
     changes = [part for setting in settings for part in ("-S", setting)]
     return subprocess.run(["dvc", "exp", "run", "-n", name, *targets, *changes], capture_output=True, text=True, check=False)
 
 
 def judged(runs: Sequence[tuple[str, Sequence[str]]]) -> dict[str, Any]:
-    """Run experiments (name, settings) that differ in their seed: each one's accuracy, and with an interval over artists
-    the mean over tracks, each of which counts once, with the mean of its runs.
+    """Run experiments that differ only in the seed, and summarise their accuracy.
+
+    The mean is over tracks. Each track counts once, with its mean over the runs. The interval is a bootstrap over artists.
+
+    Parameters
+    ----------
+    runs : sequence of (name, settings)
+        Arguments of `experiment` for each run.
+
+    Returns
+    -------
+    dict
+        ``protocol``, ``scored_on``, ``leaky``, ``tracks`` and ``parameters`` of the last run, ``accuracies`` of all runs, and ``mean``,
+        ``low`` and ``high``: the mean accuracy and its 95 % interval.
 
     Raises
     ------
     GenreError
-        A run failed; with what it said.
+        A run failed; the message contains its output.
     """
     right: dict[tuple[str, str], list[bool]] = {}
     accuracies = []
@@ -71,19 +108,17 @@ def judged(runs: Sequence[tuple[str, Sequence[str]]]) -> dict[str, Any]:
         if done.returncode:
             raise GenreError(f"{name}: {done.stderr.strip() or done.stdout.strip()}")
         metrics = read_json("metrics/test/metrics.json")
-        for found in read_csv("metrics/test/predictions.csv", strip=False):
-            right.setdefault((artist_group(found["artist"], found["track"]), found["track"]), []).append(
-                found["true"] == found["predicted"]
-            )
+        for row in read_csv("metrics/test/predictions.csv", strip=False):
+            right.setdefault((artist_group(row["artist"], row["track"]), row["track"]), []).append(row["true"] == row["predicted"])
         accuracies.append(metrics["track"]["accuracy"])
-    share = np.array([np.mean(values) for values in right.values()])
-    _, artist_of = np.unique([artist for artist, _ in right], return_inverse=True)
-    low, high = artist_interval(share, artist_of, 2000, 0)
+    track_accuracy = np.array([np.mean(values) for values in right.values()])
+    _, artist_index = np.unique([artist for artist, _ in right], return_inverse=True)
+    low, high = artist_interval(track_accuracy, artist_index, 2000, 0)
     return {
         **{key: metrics[key] for key in ("protocol", "scored_on", "leaky", "tracks")},
         "parameters": metrics["model"]["parameters"],
         "accuracies": accuracies,
-        "mean": round(float(share.mean()), 4),
+        "mean": round(float(track_accuracy.mean()), 4),
         "low": round(low, 4),
         "high": round(high, 4),
     }

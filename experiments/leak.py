@@ -1,11 +1,13 @@
-"""The leak, shown: the same model under four split protocols, on one data set, with several seeds. `make leak` runs it on the demo.
+"""Effect of a leaky split: one model under four split protocols.
+
+`make leak` runs it on the demo data set.
 
     python -m experiments.leak                                   # the demo data set
-    python -m experiments.leak /path/to/logmel_train_valid.npz   # features made elsewhere: GTZAN's real size
-    python -m experiments.leak --page                            # write the page from what is there
+    python -m experiments.leak /path/to/logmel_train_valid.npz   # precomputed features: GTZAN at its full size
+    python -m experiments.leak --page                            # write the page from the results in docs/leak.json
 
-Each seed draws another dealing of the folds too, so the interval holds what another split would change. `dvc exp` experiments
-leak-<data>-<normalise>-<protocol>-<seed>; docs/leak.json keeps the results, docs/leak.md and docs/leak-<data>.png are made of it.
+Each seed also draws other folds, so the interval includes the effect of the split. The `dvc exp` experiments have the names
+leak-<data>-<normalise>-<protocol>-<seed>. The results are in docs/leak.json; docs/leak.md and docs/leak-<data>.png are written from it.
 """
 
 from __future__ import annotations
@@ -30,13 +32,13 @@ DATA = ("demo", "features")
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("source", nargs="?", type=lambda text: str(Path(text).resolve()), metavar="FILE.npz")
-    parser.add_argument("--title", help="of the data, in the page and the picture; default: the file's name")
+    parser.add_argument("--title", help="title of the data set on the page and in the figure (default: the file's name)")
     parser.add_argument("--normalise", nargs="+", choices=list(LABELS), default=list(LABELS))
-    parser.add_argument("--page", action="store_true", help="run nothing")
+    parser.add_argument("--page", action="store_true", help="run nothing, only write the page from docs/leak.json")
     chosen = parser.parse_args()
     results: dict[str, dict[str, Any]] = read_json(RESULTS) if RESULTS.exists() else {}
     name = "features" if chosen.source else "demo"
-    own = ["dataset.name=features", f"dataset.features.path={chosen.source}"] if chosen.source else ["dataset.name=demo"]
+    data_settings = ["dataset.name=features", f"dataset.features.path={chosen.source}"] if chosen.source else ["dataset.name=demo"]
     title = chosen.title or (Path(chosen.source).stem if chosen.source else "Demo data set (synthetic, 200 tracks)")
     todo = [] if chosen.page else [(n, p) for n in chosen.normalise for p in PROTOCOLS]
     for normalise, protocol in (bar := tqdm(todo, unit="row", disable=None)):
@@ -45,7 +47,7 @@ def main() -> None:
             (
                 f"leak-{name}-{normalise}-{protocol}-{seed}",
                 [
-                    *own,
+                    *data_settings,
                     *SETTINGS,
                     f"features.normalise={normalise}",
                     f"segment.protocol={protocol}",
@@ -74,7 +76,18 @@ def _title(results: dict[str, dict[str, Any]], data: str) -> str:
 
 
 def page(results: dict[str, dict[str, Any]]) -> str:
-    """docs/leak.md."""
+    """Return docs/leak.md.
+
+    Parameters
+    ----------
+    results : dict
+        Content of docs/leak.json.
+
+    Returns
+    -------
+    str
+        Page in Markdown.
+    """
     lines = [
         "# What a leaky split adds",
         "",

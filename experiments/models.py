@@ -1,10 +1,11 @@
-"""Every network on one data set, as `dvc exp` experiments, and a Markdown table of them.
+"""Comparison of all networks on one data set, as a Markdown table.
 
     python -m experiments.models                      # the data set of params.yaml
     python -m experiments.models -S dataset.name=folder -S dataset.folder.path=/path/to/music -S segment.protocol=track
 
-Presets (`presets/<type>.txt`) are used where there is one. `ensemble` is the mean of cnn, resnet and musicnn. Latency is that of
-a loaded model for 30 s of samples, one thread; training seconds are the whole stage's. Run it in a clone: it changes params.yaml.
+Each network is a `dvc exp` experiment. If a preset exists (`presets/<type>.txt`), it is used. `ensemble` is the mean of cnn, resnet and
+musicnn. The latency is the time in which a loaded model predicts 30 s of samples on one thread. The training time is the time of the
+whole stage. Run it in a clone: it changes params.yaml.
 """
 
 from __future__ import annotations
@@ -31,48 +32,74 @@ HEADER = "| network | parameters | model MB | training s | latency ms | accuracy
 
 
 def latency_ms(model: str) -> float:
-    """Shortest of five predictions from 30 s of samples, in ms."""
+    """Measure the shortest time of five predictions from 30 s of samples.
+
+    Parameters
+    ----------
+    model : str
+        Path of the model file.
+
+    Returns
+    -------
+    float
+        Shortest time, in ms.
+    """
     torch.set_num_threads(1)
     predictor = Predictor(model)
     y = np.random.default_rng(0).normal(0, 0.1, 30 * predictor.sample_rate).astype(np.float32)
     times = []
     for _ in range(5):
-        began = time.perf_counter()
+        start = time.perf_counter()
         predictor.predict(y, predictor.sample_rate)
-        times.append(time.perf_counter() - began)
+        times.append(time.perf_counter() - start)
     return 1000 * min(times)
 
 
 def row(name: str, settings: list[str]) -> str:
-    """Run one experiment; its row of the table."""
+    """Run one experiment, and return its row of the table.
+
+    Parameters
+    ----------
+    name : str
+        Type of the network.
+    settings : list of str
+        Changes to params.yaml, each KEY=VALUE.
+
+    Returns
+    -------
+    str
+        Row in Markdown; the last line of the output if the experiment failed.
+    """
     preset = Path("presets", f"{name}.txt")
-    chosen = preset.read_text().split() if preset.exists() else [f"model.type={name}"]
-    MODEL.unlink(missing_ok=True)  # train it again, to time it
-    done = experiment(f"models-{name}", [*chosen, *settings])
+    network_settings = preset.read_text().split() if preset.exists() else [f"model.type={name}"]
+    MODEL.unlink(missing_ok=True)  # otherwise DVC would not train, and there would be no time
+    done = experiment(f"models-{name}", [*network_settings, *settings])
     if done.returncode:
-        said = done.stderr.strip() or done.stdout.strip() or "no output"
-        return f"| `{name}` | failed: {said.splitlines()[-1]} |"
-    seconds = re.findall(r"^train: .*\(([\d.]+) s\)$", done.stdout, re.MULTILINE)
+        output = done.stderr.strip() or done.stdout.strip() or "no output"
+        return f"| `{name}` | failed: {output.splitlines()[-1]} |"
+    train_seconds = re.findall(r"^train: .*\(([\d.]+) s\)$", done.stdout, re.MULTILINE)
     metrics = json.loads(Path("metrics/test/metrics.json").read_text())
     track, model = metrics["track"], metrics["model"]
     if name in MEMBERS:
         shutil.copy(MODEL, f"data/members/{name}.safetensors")
-    took = seconds[-1] if seconds else "-"
+    train_text = train_seconds[-1] if train_seconds else "-"
     return (
-        f"| `{name}` | {model['parameters']:,} | {model['bytes'] / 1e6:.2f} | {took} | {latency_ms(str(MODEL)):.0f} "
+        f"| `{name}` | {model['parameters']:,} | {model['bytes'] / 1e6:.2f} | {train_text} | {latency_ms(str(MODEL)):.0f} "
         f"| {format_score(track)} | {track['macro_f1']:.3f} | {track['top2_accuracy']:.3f} |"
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("-S", dest="settings", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--only", nargs="*", metavar="NETWORK")
+    parser.add_argument(
+        "-S", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="change to params.yaml; may be repeated"
+    )
+    parser.add_argument("--only", nargs="*", metavar="NETWORK", help="networks to run (default: all)")
     chosen = parser.parse_args()
     names = chosen.only or [*sorted(set(architectures()) - {"ensemble"}), "ensemble"]
     others = {path.stem for path in Path("data/members").glob("*.safetensors")} - set(MEMBERS)
     if others and "ensemble" in names:
-        raise GenreError(f"data/members holds {', '.join(sorted(others))} too: move these away, `ensemble` is of {', '.join(MEMBERS)}")
+        raise GenreError(f"data/members also contains {', '.join(sorted(others))}: move them away; `ensemble` is {', '.join(MEMBERS)}")
     print(HEADER)
     for name in names:
         print(row(name, chosen.settings), flush=True)

@@ -1,13 +1,15 @@
-"""What makes a network generalise, measured at GTZAN's real size: `docs/recipe.md`, one command a row.
+"""Effect of each training setting on accuracy, at GTZAN's full size.
 
-    python -m experiments.recipe /path/to/logmel_train_valid.npz              # every row that features are enough for
+The result is `docs/recipe.md`. One command makes one row:
+
+    python -m experiments.recipe /path/to/logmel_train_valid.npz              # all rows that need only features
     python -m experiments.recipe /path/to/logmel_train_valid.npz masks-none   # some rows
     python -m experiments.recipe /path/to/recordings                          # the rows that need audio: <genre>/<file>
-    python -m experiments.recipe demo                                         # the same on the demo data set
-    python -m experiments.recipe --page                                       # write the page from what is there
+    python -m experiments.recipe demo                                         # the audio rows on the demo data set
+    python -m experiments.recipe --page                                       # write the page from docs/recipe.json
 
-Each row is run with three seeds as `dvc exp` experiments, named <row>-<seed>, and kept in docs/recipe.json, from which
-the page is written. Run it in a clone: it changes params.yaml.
+Each row is run with three seeds, as `dvc exp` experiments with the names <row>-<seed>. The results are in docs/recipe.json, and the
+page is written from it. Run it in a clone: it changes params.yaml.
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ from genre_core.evaluation.intervals import interval
 from genre_core.util.files import atomic, read_json, write_json
 
 RESULTS = Path("docs/recipe.json")
-# Few tracks to draw learning curves and fit the temperature on: with train.keep=last they choose nothing.
+# folds=20 leaves few tracks for validation: with train.keep=last, they only give the learning curves and the temperature.
 BASE = ("dataset.name=features", "segment.protocol=official", "segment.folds=20", "train.threads=1")
-# Ten genres with too few artists for other protocols: artists cross, and each seed deals the tracks anew.
+# Four of the ten genres have too few artists for other protocols: the split is leaky, and each seed draws other folds.
 AUDIO_BASE = ("dataset.name=folder", "segment.protocol=track", "train.threads=1")
 DEMO_BASE = ("dataset.name=demo", "train.threads=1")
 WHOLE: dict[str, tuple[str, ...]] = {
@@ -79,7 +81,25 @@ ROWS = FEATURES | COPIES | DEMO
 
 
 def run(row: str, source: str) -> dict[str, Any]:
-    """Three seeds of a row: the accuracy of each, and the mean with an interval drawn over artists."""
+    """Run the experiments of a row with three seeds.
+
+    Parameters
+    ----------
+    row : str
+        Name of the row, a key of `ROWS`.
+    source : str
+        Path of the features or of the folder of audio; not used for rows of the demo data set.
+
+    Returns
+    -------
+    dict
+        Result of `experiments.judged`, and ``settings``: the settings of the row.
+
+    Raises
+    ------
+    GenreError
+        A run failed.
+    """
     settings = ROWS[row]
     if row in FEATURES:
         base = [*BASE, f"dataset.features.path={source}"]
@@ -90,23 +110,34 @@ def run(row: str, source: str) -> dict[str, Any]:
     base += () if row in WHOLE else SHORT
     runs = []
     for seed in SEEDS:
-        own = [f"seed={seed}"] if row in FEATURES else [f"seed={seed}", f"segment.seed={seed}"]
-        runs.append((f"{row}-{seed}", [*base, *settings, *own]))
+        seed_settings = [f"seed={seed}"] if row in FEATURES else [f"seed={seed}", f"segment.seed={seed}"]
+        runs.append((f"{row}-{seed}", [*base, *settings, *seed_settings]))
     return {**judged(runs), "settings": list(settings)}
 
 
 def page(results: dict[str, dict[str, Any]]) -> str:
-    """docs/recipe.md."""
+    """Return docs/recipe.md.
+
+    Parameters
+    ----------
+    results : dict
+        Content of docs/recipe.json.
+
+    Returns
+    -------
+    str
+        Page in Markdown.
+    """
 
     def table(rows: Iterable[str]) -> list[str]:
         lines = ["| row | changed | parameters | mean of three seeds [95 %] | each seed |", "|---|---|---|---|---|"]
-        there = sorted((row for row in rows if row in results), key=lambda row: -results[row]["mean"])
-        for row in there:
+        measured = sorted((row for row in rows if row in results), key=lambda row: -results[row]["mean"])
+        for row in measured:
             r = results[row]
             settings = ", ".join(f"`{s}`" for s in r["settings"]) or "nothing"
             each = ", ".join(f"{a:.3f}" for a in r["accuracies"])
             lines.append(f"| `{row}` | {settings} | {r['parameters']:,} | {interval(r['mean'], r['low'], r['high'])} | {each} |")
-        return lines if there else ["No row was run with the present defaults."]
+        return lines if measured else ["No row was run with the present defaults."]
 
     return "\n".join(
         [
@@ -155,17 +186,22 @@ def page(results: dict[str, dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("source", nargs="?", metavar="FILE.npz|FOLDER|demo")
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"with features: {', '.join(FEATURES)}; with audio: {', '.join(COPIES)}")
-    parser.add_argument("--page", action="store_true", help="run nothing")
+    parser.add_argument(
+        "rows",
+        nargs="*",
+        metavar="ROW",
+        help=f"rows to run (default: all); with features: {', '.join(FEATURES)}; with audio: {', '.join(COPIES)}",
+    )
+    parser.add_argument("--page", action="store_true", help="run nothing, only write the page from docs/recipe.json")
     chosen = parser.parse_args()
     if not (chosen.source or chosen.page):
-        parser.error("name an .npz of features, or a folder of audio, or demo")
+        parser.error("give an .npz file of features, a folder of audio, or demo")
     source = str(Path(chosen.source or "").resolve())
-    possible = {} if chosen.page else DEMO if chosen.source == "demo" else COPIES if Path(source).is_dir() else FEATURES
-    if unknown := set(chosen.rows) - possible.keys():
-        parser.error(f"no such row of this data: {', '.join(sorted(unknown))}")
+    possible_rows = {} if chosen.page else DEMO if chosen.source == "demo" else COPIES if Path(source).is_dir() else FEATURES
+    if unknown := set(chosen.rows) - possible_rows.keys():
+        parser.error(f"unknown rows for this data: {', '.join(sorted(unknown))}")
     results = read_json(RESULTS) if RESULTS.exists() else {}
-    for row in (bar := tqdm(chosen.rows or possible, unit="row", disable=None)):
+    for row in (bar := tqdm(chosen.rows or possible_rows, unit="row", disable=None)):
         bar.set_postfix_str(row)
         results[row] = run(row, source)
         write_json(RESULTS, results)

@@ -14,7 +14,7 @@ _MODULES = {
 }
 
 
-# Import on first use: a stage must not import, or depend on, a module that it does not need.
+# Modules are imported on first use, because a stage must not import (or depend on) a module that it does not need.
 def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,15 +2,20 @@
 
 
 def one_line(text: str) -> str:
-    """Escape the characters of `text` that are not printable.
+    """Escape the unprintable characters of `text`.
 
-    These are line ends, control characters and broken encodings in file names.
+    Examples are line ends, control characters and undecodable bytes in file names.
+
+    Returns
+    -------
+    str
+        Text on one line, for example with ``\\n`` in place of a line end.
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 class GenreError(Exception):
-    """Error about input that cannot be used.
+    """Error about unusable input.
 
     The message names the value, the file or key, and the remedy, in one line.
     """
@@ -20,11 +25,15 @@ class GenreError(Exception):
 
 
 class SilenceWarning(UserWarning):
-    """Warning that audio is too quiet for a meaningful prediction."""
+    """Warning about audio that is too quiet for a meaningful prediction."""
 
 
 class AudioError(GenreError):
-    """Error about an audio file that cannot be used.
+    """Error about an unusable audio file.
 
     The file is unreadable, empty, silent, too short or too long.
     """
+
+
+class BeyondEndError(AudioError):
+    """Error about a start time after the end of an audio file."""

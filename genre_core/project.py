@@ -1,11 +1,11 @@
-"""Paths of the project, relative to its folder."""
+"""Paths of the project, relative to the project's folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 RAW = Path("data/raw")
-# Exists only if the data set contains features instead of audio: the settings that the features were computed with.
+# Settings of precomputed features; the file exists only if the data set contains features instead of audio.
 PRECOMPUTED = RAW / "features.json"
 INDEX = Path("data/index")
 ORIGINAL = Path("data/features/original.h5")
@@ -16,6 +16,6 @@ VERSIONS = Path("data/features/copies.csv")
 MODEL = Path("data/model/model.safetensors")
 EXTERNAL = Path("data/external")
 CHECKPOINTS = Path(".checkpoints")
-DOWNLOADS = Path(".cache")  # outside the stage outputs, which DVC deletes before a run
+DOWNLOADS = Path(".cache")  # not in a stage output, because DVC deletes the outputs before a run
 METRICS = Path("metrics")
 AUDIT = METRICS / "audit"

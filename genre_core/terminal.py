@@ -1,6 +1,7 @@
 """Safe printing of untrusted text to a terminal.
 
-Text from a file, a server or a model cannot move the cursor, clear the screen or set a title.
+Unprintable characters are escaped, so text from a file, a server or a model cannot move the cursor, clear the screen or set
+the window's title.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from genre_core.errors import one_line
 def say(text: str, stream: TextIO | None = None) -> None:
     """Print `text` as one line, with unprintable characters escaped.
 
-    The line appears above a tqdm progress bar if one is shown. The default `stream` is standard output.
+    If a tqdm progress bar is shown, the line appears above the bar.
+
+    Parameters
+    ----------
+    text : str
+        Text to print; a line end in the text is escaped too.
+    stream : text file, optional
+        Output stream; the default is standard output.
     """
     stream = stream or sys.stdout
     safe = one_line(text)
@@ -31,7 +39,14 @@ def say(text: str, stream: TextIO | None = None) -> None:
 def say_json(value: Any, *, indent: int | None = 2) -> None:
     """Print `value` as JSON on standard output.
 
-    Printable characters of every script stay as they are; the others become JSON escapes.
+    Printable characters of any alphabet stay as they are; unprintable characters become JSON escapes.
+
+    Parameters
+    ----------
+    value : JSON-serialisable object
+        Value to print.
+    indent : int or None
+        Number of spaces per level; None prints one line.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""How the packaged weights were made."""
+"""Scripts that make the packaged weights."""

@@ -1,9 +1,10 @@
-"""What the packaged model says of GTZAN's own audio, and what its head loses by another implementation of the backbone.
+"""Check of the packaged model on GTZAN's audio.
 
     python -m pretrained.check_audio /path/to/folder     # with metadata.csv: path, genre, split
 
-Tracks of the part `train` are known to the head. For these the published activations are at hand too (`pretrained/data`): the same
-head on both tells what our float16 weights, decoding and convolution of whole tracks change.
+The head was trained on the tracks with split `train`. For these tracks the published activations exist too (`pretrained/data`).
+The script applies the head to our activations and to the published activations of a track. The difference between the two
+results shows the effect of our float16 weights, our decoding, and our convolution over whole tracks.
 """
 
 import argparse
@@ -23,26 +24,26 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     predictor = Predictor("pretrained")
-    found = defaultdict(list)
-    said = {}
+    outcomes_of_split = defaultdict(list)
+    predictions = {}
     for row in read_csv(folder / "metadata.csv", ["path", "genre", "split"]):
-        answer = predictor.predict_file(folder / row["path"])
-        found[row["split"] or "left out"].append((answer.genre == row["genre"], answer.sure))
-        said[Path(row["path"]).stem] = answer
-    for part, answers in sorted(found.items()):
-        right, sure = np.array(answers).T
-        print(f"{part}: {right.sum()} of {len(right)} right; sure of {sure.sum()}, {(right & sure).sum()} of these right")
+        prediction = predictor.predict_file(folder / row["path"])
+        outcomes_of_split[row["split"] or "left out"].append((prediction.genre == row["genre"], prediction.sure))
+        predictions[Path(row["path"]).stem] = prediction
+    for split, outcomes in sorted(outcomes_of_split.items()):
+        right, sure = np.array(outcomes).T
+        print(f"{split}: {right.sum()} of {len(right)} tracks right; sure of {sure.sum()} tracks, {(right & sure).sum()} of these right")
     published = read("training")
     if published and isinstance(predictor.model, GenreModel):
-        ours, theirs, gaps = 0, 0, []
+        right_ours, right_published, gaps = 0, 0, []
         for track, genre, patches in zip(published.tracks, published.genres, published.patches, strict=True):
-            if track in said:
+            if track in predictions:
                 p = probabilities(predictor.model, patches)
-                theirs += predictor.model.genres[p.argmax()] == genre
-                ours += said[track].genre == genre
-                gaps.append(max(abs(said[track].probabilities[g] - p[i]) for i, g in enumerate(predictor.model.genres)))
-        gap = f"median largest gap of a probability {np.median(gaps):.3f}"
-        print(f"{len(gaps)} training tracks: {theirs} right from published activations, {ours} from ours; {gap}")
+                right_published += predictor.model.genres[p.argmax()] == genre
+                right_ours += predictions[track].genre == genre
+                gaps.append(max(abs(predictions[track].probabilities[g] - p[i]) for i, g in enumerate(predictor.model.genres)))
+        gap = f"median over tracks of the largest difference of a probability: {np.median(gaps):.3f}"
+        print(f"{len(gaps)} training tracks: {right_published} right with published activations, {right_ours} with ours; {gap}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Read the tagger MSD_musicnn out of the wheel `musicnn==0.1.0` (ISC licence), without TensorFlow, once.
+"""Conversion of the tagger MSD_musicnn to safetensors, without TensorFlow.
 
     pip download --no-deps musicnn==0.1.0
     python -m pretrained.convert_musicnn musicnn-0.1.0-py3-none-any.whl
 
-writes ``genre_core/pretrained/msd_musicnn.safetensors``: the inference weights in float16, under the names of
-`genre_core.features.musicnn.Backbone`. The checkpoint is TensorFlow's "bundle": an index (a LevelDB table of protocol buffers)
-and one file of raw little-endian tensors.
+The wheel `musicnn==0.1.0` has the ISC licence. The conversion is needed only once.
+It writes ``genre_core/pretrained/msd_musicnn.safetensors``: the inference weights in float16, with the parameter names of
+`genre_core.features.musicnn.Backbone`. The checkpoint has TensorFlow's "bundle" format: an index (a LevelDB table of protocol
+buffers) and one file of raw little-endian tensors.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from genre_core.util.files import atomic, digest
 SHA256 = "f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa"
 FOLDER = "musicnn/MSD_musicnn/"
 TAGS = "musicnn/configuration.py"
-LAYERS = (  # in the order in which the wheel's models.py makes them: TensorFlow numbers its layers so
+# (convolution, batch normalisation, our name), in the order in which the wheel's models.py creates the layers,
+# because TensorFlow numbers layers in this order.
+LAYERS = (
     ("conv2d", "batch_normalization_1", "timbral.0"),
     ("conv2d_1", "batch_normalization_2", "timbral.1"),
     ("conv2d_2", "batch_normalization_3", "temporal.0"),
@@ -40,6 +43,7 @@ LAYERS = (  # in the order in which the wheel's models.py makes them: TensorFlow
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """Read the varint at a position; return its value and the position after it."""
     value = shift = 0
     while True:
         byte = data[at]
@@ -51,23 +55,29 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of one block of a LevelDB table; keys share prefixes."""
+    """Yield the keys and values of one block of a LevelDB table.
+
+    A key is stored as the length of the prefix that it shares with the previous key, and the remaining bytes.
+    """
     if data[offset + size] != 0:
-        raise GenreError("the checkpoint's index is compressed: not expected in this wheel")
+        raise GenreError("the checkpoint's index is compressed; the index in the wheel musicnn==0.1.0 is not compressed")
     block = data[offset : offset + size]
     restarts = int.from_bytes(block[-4:], "little")
     at, end, key = 0, len(block) - 4 * (restarts + 1), b""
     while at < end:
         shared, at = _varint(block, at)
-        own, at = _varint(block, at)
+        unshared, at = _varint(block, at)
         length, at = _varint(block, at)
-        key = key[:shared] + block[at : at + own]
-        yield key, block[at + own : at + own + length]
-        at += own + length
+        key = key[:shared] + block[at : at + unshared]
+        yield key, block[at + unshared : at + unshared + length]
+        at += unshared + length
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Fields of a protocol buffer: numbers for varints and fixed words, bytes for the rest."""
+    """Yield the number and the value of each field of a protocol buffer.
+
+    The value is an int for varints and fixed-width fields, and bytes for length-delimited fields.
+    """
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)
@@ -85,8 +95,26 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def read_bundle(index: bytes, data: bytes) -> dict[str, np.ndarray]:
-    """The float32 tensors of a TensorFlow checkpoint, by name."""
-    at = len(index) - 48  # the footer: where the index of blocks is
+    """Read the float32 tensors of a TensorFlow checkpoint.
+
+    Parameters
+    ----------
+    index : bytes
+        Content of the checkpoint's index file.
+    data : bytes
+        Content of the checkpoint's data file.
+
+    Returns
+    -------
+    dict of str to np.ndarray [dtype=float32]
+        Tensor of each name; tensors of other types are left out.
+
+    Raises
+    ------
+    GenreError
+        The index is compressed.
+    """
+    at = len(index) - 48  # start of the footer, which has the position of the block index
     for _ in range(2):
         _, at = _varint(index, at)
     offset, at = _varint(index, at)
@@ -96,7 +124,7 @@ def read_bundle(index: bytes, data: bytes) -> dict[str, np.ndarray]:
         first, after = _varint(handle, 0)
         length, _ = _varint(handle, after)
         for key, value in _block(index, first, length):
-            if not key:  # the header
+            if not key:  # the header of the bundle has an empty key
                 continue
             entry = dict(_fields(value))
             if entry.get(1) != 1:  # DT_FLOAT
@@ -108,24 +136,41 @@ def read_bundle(index: bytes, data: bytes) -> dict[str, np.ndarray]:
 
 
 def converted(tensors: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    """The tensors under `Backbone`'s names, in torch's layouts."""
+    """Convert tensors to the parameter names of `Backbone` and to torch's layouts.
+
+    Parameters
+    ----------
+    tensors : dict of str to np.ndarray [dtype=float32]
+        Result of `read_bundle`.
+
+    Returns
+    -------
+    dict of str to torch.Tensor [dtype=float32]
+        State of `Backbone`.
+
+    Raises
+    ------
+    KeyError
+        A tensor is missing.
+    """
     state: dict[str, np.ndarray] = {}
 
-    def norm(theirs: str, ours: str) -> None:
+    def norm(source: str, target: str) -> None:
+        """Copy the parameters of a batch normalisation."""
         for old, new in (("gamma", "weight"), ("beta", "bias"), ("moving_mean", "running_mean"), ("moving_variance", "running_var")):
-            state[f"{ours}.{new}"] = tensors[f"{theirs}/{old}"]
+            state[f"{target}.{new}"] = tensors[f"{source}/{old}"]
 
     norm("batch_normalization", "input")
-    for conv, bn, ours in LAYERS:
+    for conv, bn, target in LAYERS:
         kernel = tensors[f"{conv}/kernel"]  # (time, frequency, in, out)
         weight = kernel.transpose(3, 2, 0, 1)  # (out, in, time, frequency)
-        if ours.startswith("temporal"):
+        if target.startswith("temporal"):
             weight = weight[..., 0]  # (out, 1, time)
-        elif ours.startswith("middle"):
+        elif target.startswith("middle"):
             weight = weight[:, 0].transpose(0, 2, 1)  # (out, frequency, time)
-        state[f"{ours}.conv.weight"] = weight
-        state[f"{ours}.conv.bias"] = tensors[f"{conv}/bias"]
-        norm(bn, f"{ours}.norm")
+        state[f"{target}.conv.weight"] = weight
+        state[f"{target}.conv.bias"] = tensors[f"{conv}/bias"]
+        norm(bn, f"{target}.norm")
     norm("batch_normalization_9", "pooled")
     state["penultimate.weight"], state["penultimate.bias"] = tensors["dense/kernel"].T, tensors["dense/bias"]
     norm("batch_normalization_10", "hidden")
@@ -134,15 +179,29 @@ def converted(tensors: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
 
 
 def read_wheel(wheel: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
-    """Weights in float32 and the names of the 50 tags.
+    """Read the weights and the tag names from the wheel musicnn==0.1.0.
+
+    Parameters
+    ----------
+    wheel : Path
+        Path of the wheel.
+
+    Returns
+    -------
+    state : dict of str to torch.Tensor [dtype=float32]
+        State of `Backbone`.
+    tags : list of str
+        Names of the 50 tags.
 
     Raises
     ------
     GenreError
-        It is another file.
+        The SHA-256 of the file is not the wheel's.
+    OSError
+        The file cannot be read.
     """
     if digest(wheel) != SHA256:
-        raise GenreError(f"{wheel}: not the wheel musicnn==0.1.0 (SHA-256 {SHA256}); get it by `pip download --no-deps musicnn==0.1.0`")
+        raise GenreError(f"{wheel}: not the wheel musicnn==0.1.0 (SHA-256 {SHA256}); get it with `pip download --no-deps musicnn==0.1.0`")
     with zipfile.ZipFile(wheel) as file:
         tensors = read_bundle(file.read(FOLDER + ".index"), file.read(FOLDER + ".data-00000-of-00001"))
         source = file.read(TAGS).decode()

@@ -1,4 +1,4 @@
-"""Score the head, and write the packaged model, its card and its metrics."""
+"""Stage `evaluate`: score the head; write the packaged model, card and metrics."""
 
 from collections import Counter
 from typing import Any
@@ -26,9 +26,10 @@ def main() -> str:
     chosen = params()
     rows = read_csv(FOLDER / "cross_validation.csv", strip=False)
     genres = [column[2:] for column in rows[0] if column.startswith("p_")]
-    of_rows = np.array([[float(row[f"p_{g}"]) for g in genres] for row in rows])
-    crossed = _scores([row["true"] for row in rows], of_rows, [row["artist"] for row in rows], genres, chosen)
-    crossed["tracks"] = len({row["track"] for row in rows})
+    row_probabilities = np.array([[float(row[f"p_{g}"]) for g in genres] for row in rows])
+    cross_validated = _scores([row["true"] for row in rows], row_probabilities, [row["artist"] for row in rows], genres, chosen)
+    # A row is a track in one repeat of the cross-validation.
+    cross_validated["tracks"] = len({row["track"] for row in rows})
     head = load_file(FOLDER / "head.safetensors")
     network = networks.build("musicnn", HYPERPARAMETERS, n_bins=WIDTH, n_genres=len(genres))
     network.load_state_dict({name: head[name] for name in ("head.1.weight", "head.1.bias")})
@@ -37,10 +38,10 @@ def main() -> str:
         HYPERPARAMETERS,
         network,
         genres,
-        FeatureSpec.of(config.load().features),  # not used
+        FeatureSpec.of(config.load().features),  # not used: the input is tags, not log-mel or MFCC
         30.0,
         15.0,
-        Normalisation("dataset", torch.zeros(WIDTH), torch.ones(WIDTH)),  # the head's weights hold its scaling
+        Normalisation("dataset", torch.zeros(WIDTH), torch.ones(WIDTH)),  # identity: the head's weights contain the scaling
         float(head["temperature"]),
         {
             "data_set": "gtzan (443 of 1000 tracks)",
@@ -53,12 +54,12 @@ def main() -> str:
         OutOfDistribution(head["familiar.mean"], head["familiar.precision"], float(head["familiar.limit"])),
     )
     test = read("evaluation")
-    tested = _test(model, test, chosen) if test else None
+    test_scores = _test(model, test, chosen) if test else None
     reason = None if test else read_json(DATA / "status.json")["evaluation"]
-    shown = tested or crossed
+    best_known = test_scores or cross_validated
     model.info["score"] = {
-        "on": "290 test tracks of the fault-filtered split" if tested else "443 tracks in artist-grouped cross-validation",
-        **{key: shown[key] for key in ("accuracy", "accuracy_low", "accuracy_high")},
+        "on": "290 test tracks of the fault-filtered split" if test_scores else "443 tracks in artist-grouped cross-validation",
+        **{key: best_known[key] for key in ("accuracy", "accuracy_low", "accuracy_high")},
     }
     save(model, PRETRAINED)
     metrics: dict[str, Any] = {
@@ -68,32 +69,34 @@ def main() -> str:
             "temperature": model.temperature,
             "sha256": digest(PRETRAINED),
         },
-        "cross_validation": crossed,
-        "test": tested,
+        "cross_validation": cross_validated,
+        "test": test_scores,
         "test_reason": reason,
     }
-    wrong = Counter(
-        (row["true"], genres[guess]) for row, guess in zip(rows, of_rows.argmax(1), strict=True) if row["true"] != genres[guess]
+    mistakes = Counter(
+        (row["true"], genres[guess]) for row, guess in zip(rows, row_probabilities.argmax(1), strict=True) if row["true"] != genres[guess]
     )
     with atomic(PRETRAINED.with_name("CARD.md")) as part:
-        part.write_text(_card(model, metrics, wrong, chosen), encoding="utf-8")
+        part.write_text(_card(model, metrics, mistakes, chosen), encoding="utf-8")
     metrics["card_sha256"] = digest(PRETRAINED.with_name("CARD.md"))
     write_json(FOLDER / "metrics.json", metrics)
-    return f"evaluate: cross-validation {format_score(crossed)}, test {format_score(tested) if tested else reason}; in {PRETRAINED}"
+    test_text = format_score(test_scores) if test_scores else reason
+    return f"evaluate: cross-validation {format_score(cross_validated)}, test {test_text}; in {PRETRAINED}"
 
 
 def _scores(true: list[str], probabilities: np.ndarray, artists: list[str], genres: list[str], chosen: Params) -> dict[str, Any]:
-    numbers = np.array([genres.index(g) for g in true])
+    """Compute the accuracy, the calibration error and the share of sure predictions."""
+    true_classes = np.array([genres.index(g) for g in true])
     options: dict[str, Any] = {"samples": chosen.bootstrap_samples, "seed": chosen.seed}
-    found = scoring.scores(numbers, probabilities, genres, groups=artists, **options)
+    scores = scoring.scores(true_classes, probabilities, genres, groups=artists, **options)
     sure = probabilities.max(1) >= NOT_SURE_BELOW
     return {
-        **found,
+        **scores,
         "tracks": len(true),
         "artists": len(set(artists)),
-        "ece": round(calibration.calibration_error(numbers, probabilities, 10), 4),
+        "ece": round(calibration.calibration_error(true_classes, probabilities, 10), 4),
         "sure": round(float(sure.mean()), 4),
-        "accuracy_where_sure": round(float((probabilities.argmax(1) == numbers)[sure].mean()), 4),
+        "accuracy_where_sure": round(float((probabilities.argmax(1) == true_classes)[sure].mean()), 4),
     }
 
 
@@ -101,11 +104,13 @@ def _test(model: GenreModel, test: Taggram, chosen: Params) -> dict[str, Any]:
     return _scores(test.genres, np.array([probabilities(model, patches) for patches in test.patches]), test.artists, model.genres, chosen)
 
 
-def _card(model: GenreModel, metrics: dict[str, Any], wrong: Counter[tuple[str, str]], chosen: Params) -> str:
+def _card(model: GenreModel, metrics: dict[str, Any], mistakes: Counter[tuple[str, str]], chosen: Params) -> str:
+    """Return the model card as Markdown."""
     crossed, tested = metrics["cross_validation"], metrics["test"]
     recall = "\n".join(f"| {g} | {v['precision']:.2f} | {v['recall']:.2f} |" for g, v in crossed["genres"].items())
     fails = ", ".join(
-        f"{true} taken for {said} ({count / chosen.repeats / 443:.1%} of all tracks)" for (true, said), count in wrong.most_common(6)
+        f"{true} taken for {predicted} ({count / chosen.repeats / 443:.1%} of all tracks)"
+        for (true, predicted), count in mistakes.most_common(6)
     )
     test = f"{format_score(tested)}, 290 tracks" if tested else f"null: {metrics['test_reason']}"
     sure = f"{crossed['sure']:.0%} of the tracks, and right on {crossed['accuracy_where_sure']:.0%} of those"

@@ -1,7 +1,9 @@
-"""Choose features and head by artist-grouped cross-validation on the training tracks alone, and fit the one that was chosen.
+"""Stage `fit`: choose features and head by cross-validation, then fit the head.
 
-A candidate is logistic regression on the mean over time of the 50 tags' probabilities, with or without their deviation. Of those
-within one standard error of the best, the most regularised is taken (Breiman et al. 1984): the differences are noise.
+The cross-validation is grouped by artist and uses only the training tracks. A candidate is a logistic regression on the mean over
+time of the 50 tag probabilities, with or without their standard deviation over time. The stage chooses the candidate with the fewest
+features, then the strongest regularisation, among all candidates within one standard error of the best (L. Breiman et al.,
+"Classification and regression trees", 1984), because differences below one standard error are noise.
 """
 
 import math
@@ -28,7 +30,18 @@ FEATURES = {"mean": 50, "mean and deviation": 100}
 
 
 def head(c: float) -> Pipeline:
-    """A candidate."""
+    """Create a candidate: standardisation and logistic regression.
+
+    Parameters
+    ----------
+    c : float
+        Inverse of the regularisation strength.
+
+    Returns
+    -------
+    Pipeline
+        Candidate, not fitted.
+    """
     return make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=2000))
 
 
@@ -44,21 +57,21 @@ def main() -> str:
         list(StratifiedGroupKFold(chosen.folds, shuffle=True, random_state=chosen.seed + r).split(x, y, data.artists))
         for r in range(chosen.repeats)
     ]
-    heard = {}
+    log_probabilities = {}  # of each candidate: (repeats, tracks, genres)
     for (name, width), c in product(FEATURES.items(), C):
         out = np.zeros((chosen.repeats, len(y), len(genres)))
         for repeat, split in enumerate(folds):
-            for fit, held in split:
-                out[repeat, held] = head(c).fit(x[fit][:, :width], y[fit]).predict_log_proba(x[held][:, :width])
-        heard[name, c] = out
-    accuracy = {key: float((np.array(genres)[out.argmax(2)] == y).mean()) for key, out in heard.items()}
+            for fitted, held_out in split:
+                out[repeat, held_out] = head(c).fit(x[fitted][:, :width], y[fitted]).predict_log_proba(x[held_out][:, :width])
+        log_probabilities[name, c] = out
+    accuracy = {key: float((np.array(genres)[out.argmax(2)] == y).mean()) for key, out in log_probabilities.items()}
     best = max(accuracy.values())
-    error = (best * (1 - best) / len(y)) ** 0.5
-    name, c = min((key for key, value in accuracy.items() if value >= best - error), key=lambda key: (FEATURES[key[0]], key[1]))
+    standard_error = (best * (1 - best) / len(y)) ** 0.5
+    name, c = min((key for key, value in accuracy.items() if value >= best - standard_error), key=lambda key: (FEATURES[key[0]], key[1]))
     rows = [{"features": key[0], "c": key[1], "accuracy": f"{value:.4f}", "chosen": key == (name, c)} for key, value in accuracy.items()]
     write_csv(FOLDER / "candidates.csv", ["features", "c", "accuracy", "chosen"], rows)
 
-    out = heard[name, c].reshape(-1, len(genres))
+    out = log_probabilities[name, c].reshape(-1, len(genres))
     labels = [genres.index(g) for g in data.genres] * chosen.repeats
     temperature = calibration.fit_temperature([torch.from_numpy(row)[None] for row in out], labels, prior_deviation=math.inf)
     write_csv(
@@ -71,7 +84,7 @@ def main() -> str:
                 data.tracks,
                 data.artists,
                 data.genres,
-                torch.from_numpy(heard[name, c][r] / temperature).softmax(1).numpy(),
+                torch.from_numpy(log_probabilities[name, c][r] / temperature).softmax(1).numpy(),
                 strict=True,
             )
         ),
@@ -79,6 +92,7 @@ def main() -> str:
 
     width = FEATURES[name]
     scaler, logistic = (step for _, step in head(c).fit(x[:, :width], y).steps)
+    # The weights include the scaling, so that the model file needs no scaler.
     weight = np.zeros((len(genres), 100))
     weight[:, :width] = logistic.coef_ / scaler.scale_
     bias = logistic.intercept_ - weight[:, :width] @ scaler.mean_

@@ -1,6 +1,6 @@
-"""The published activations: tags of MSD_musicnn for patches of GTZAN's fault-filtered tracks.
+"""Published tag activations of MSD_musicnn for GTZAN's fault-filtered tracks.
 
-J. Pons, "sklearn-audio-transfer-learning", https://github.com/jordipons/sklearn-audio-transfer-learning, ISC licence.
+Source: J. Pons, "sklearn-audio-transfer-learning", https://github.com/jordipons/sklearn-audio-transfer-learning, ISC licence.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PARTS = {
 
 
 class Params(Section):
-    """pretrained/params.yaml."""
+    """Parameters in pretrained/params.yaml."""
 
     training_path: str
     evaluation_path: str
@@ -39,18 +39,31 @@ class Params(Section):
 
 
 def params() -> Params:
-    """The parameters of this pipeline."""
+    """Read the parameters of this pipeline.
+
+    Returns
+    -------
+    Params
+        Content of pretrained/params.yaml.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    pydantic.ValidationError
+        A parameter is missing, unknown or has the wrong type.
+    """
     return Params.model_validate(yaml.safe_load((FOLDER / "params.yaml").read_text()))
 
 
 @dataclass(frozen=True)
 class Taggram:
-    """Tracks with their tags.
+    """Tracks and their tag activations.
 
     Attributes
     ----------
     tracks, genres, artists : list of str
-        An unknown artist is an artist of the track's own name.
+        Name, genre and artist of each track; the name of the track replaces an unknown artist.
     patches : list of np.ndarray [shape=(patches, 50), dtype=float32]
         Probabilities of the 50 tags in each patch of 3 s.
     """
@@ -62,14 +75,43 @@ class Taggram:
 
 
 def probabilities(model: GenreModel, patches: np.ndarray) -> np.ndarray:
-    """What a model of tags says of a track's `patches` (n, 50), shape ``(genres,)``."""
+    """Predict the genre probabilities of a track from its tags.
+
+    Parameters
+    ----------
+    model : GenreModel
+        Model that reads the tags of musicnn.
+    patches : np.ndarray [shape=(patches, 50), dtype=float32]
+        Probabilities of the 50 tags in each patch.
+
+    Returns
+    -------
+    np.ndarray [shape=(genres,)]
+        Probability of each genre.
+    """
     rows = np.zeros((len(patches), WIDTH), np.float32)
     rows[:, TAGS] = patches
     return model.probabilities(model.logits(rows, [0.0]))[0]
 
 
 def read(part: str) -> Taggram | None:
-    """A part of the data; None where it could not be had."""
+    """Read a part of the published activations.
+
+    Parameters
+    ----------
+    part : {"training", "evaluation"}
+        Name of the part.
+
+    Returns
+    -------
+    Taggram or None
+        Tracks of the part; None if stage `fetch` did not get the file.
+
+    Raises
+    ------
+    GenreError
+        A track is not in this part of the fault-filtered split.
+    """
     path = DATA / f"{part}.npz"
     if not path.exists():
         return None
@@ -78,8 +120,8 @@ def read(part: str) -> Taggram | None:
     known = gtzan.table()
     names = sorted(set(ids))
     tracks = [Path(name).stem for name in names]
-    wanted = {"training": "train", "evaluation": "test"}[part]
-    if strays := [track for track in tracks if known[track].split != wanted]:
-        raise GenreError(f"{path}: {len(strays)} tracks are not in the fault-filtered {wanted} part: {', '.join(strays[:3])}")
+    split = {"training": "train", "evaluation": "test"}[part]
+    if strays := [track for track in tracks if known[track].split != split]:
+        raise GenreError(f"{path}: {len(strays)} tracks are not in the fault-filtered {split} part: {', '.join(strays[:3])}")
     artists = [known[track].artist or track for track in tracks]
     return Taggram(tracks, [known[track].genre for track in tracks], artists, [x[ids == name] for name in names])

@@ -1,4 +1,7 @@
-"""Look for copies of one recording, artists on two sides and damaged audio, before anything is split."""
+"""Audit stage: duplicates, artists on two sides of a split, damaged audio.
+
+The audit runs before the split.
+"""
 
 from genre_core import config
 from genre_core.corpus import audit as auditing
@@ -11,15 +14,19 @@ from stages.run import run
 def main() -> str:
     params = config.load()
     options = params.audit
-    found = auditing.audit(
+    result = auditing.audit(
         RAW, read_catalogue(RAW), similarity=options.similarity, overlap_seconds=options.overlap_seconds, workers=params.workers
     )
-    report.write(found, AUDIT, title=params.dataset.name, picture="../explore/audit.png")
-    said = found.summary()
-    problems = sum(said["problems"].values())
-    if said["not_looked_at"]:
-        return f"audit: {said['not_looked_at']} of {said['tracks']} tracks are features made elsewhere: nothing was looked for in them"
-    return f"audit: {said['tracks']} tracks: {problems} problems of files, {said['pairs']} pairs of copies; in {AUDIT / 'report.md'}"
+    report.write(result, AUDIT, title=params.dataset.name, picture="../explore/audit.png")
+    summary = result.summary()
+    problems = sum(summary["problems"].values())
+    if summary["not_looked_at"]:
+        return (
+            f"audit: {summary['not_looked_at']} of {summary['tracks']} tracks are precomputed features without audio: they were not audited"
+        )
+    return (
+        f"audit: {summary['tracks']} tracks: {problems} problems in files, {summary['pairs']} pairs of duplicates; in {AUDIT / 'report.md'}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Pitch-shifted and time-stretched copies of the training tracks, as features."""
+"""Augment stage: features of pitch-shifted and time-stretched training tracks."""
 
 from functools import partial
 
@@ -14,23 +14,24 @@ from stages.run import run
 def main() -> str:
     params = config.load()
     described = index.read(INDEX)
-    # Under `segment` a copy of a training track would hold the audio of its test windows: that leak is not the one on show.
-    none = described.split["protocol"] == "segment" or PRECOMPUTED.is_file()
-    training = [] if none else list(described.starts("train"))
-    copies = [copy for track in training for copy in versions.plan(track, params.augment.copies, params.seed)]
+    # Under `segment` a version of a training track would also hold the audio of its test windows.
+    # That is a second leak, and the protocol demonstrates only the first.
+    no_versions = described.split["protocol"] == "segment" or PRECOMPUTED.is_file()
+    training = [] if no_versions else list(described.starts("train"))
+    planned = [version for track in training for version in versions.plan(track, params.augment.copies, params.seed)]
     jobs = []
-    for copy in copies:
-        change = partial(transform, pitch_semitones=copy.pitch_semitones, tempo_rate=copy.tempo_rate)
-        jobs.append(extract.Job(copy.copy, RAW / described.tracks[copy.track].path, change))
+    for version in planned:
+        change = partial(transform, pitch_semitones=version.pitch_semitones, tempo_rate=version.tempo_rate)
+        jobs.append(extract.Job(version.copy, RAW / described.tracks[version.track].path, change))
     spec = FeatureSpec.of(params.features)
     compute = partial(extract.log_features, spec=spec)
     frames = extract.extract(jobs, spec, AUGMENTED, compute, workers=params.workers, label="augment")
-    versions.write_versions(VERSIONS, copies)
+    versions.write_versions(VERSIONS, planned)
     if described.split["protocol"] == "segment":
-        return f"augment: no copies under protocol segment (they would hold the audio of test windows); {AUGMENTED} is empty"
+        return f"augment: no versions under protocol segment (they would hold the audio of test windows); {AUGMENTED} is empty"
     if PRECOMPUTED.is_file():
-        return f"augment: no copies: the data set holds features, no waveforms; {AUGMENTED} is empty"
-    return f"augment: {len(copies)} copies of {len(training)} training tracks, {frames} frames in {AUGMENTED}"
+        return f"augment: no versions: the data set holds features, not audio; {AUGMENTED} is empty"
+    return f"augment: {len(planned)} versions of {len(training)} training tracks, {frames} frames in {AUGMENTED}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Not a stage: write MODEL_CARD.md from what the last run left (``make card``)."""
+"""Model card of the last run, written by ``make card`` (not a stage)."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ OUT = Path("MODEL_CARD.md")
 def main() -> str:
     test, interventions, external = (read_json(METRICS / name / "metrics.json") for name in ("test", "interventions", "external"))
     if digest(MODEL) != test["model"]["sha256"]:
-        raise GenreError(f"{METRICS / 'test'} is not of {MODEL}; run `dvc repro`, or `dvc checkout`")
+        raise GenreError(f"{METRICS / 'test'} does not belong to {MODEL}; run `dvc repro` or `dvc checkout`")
     genres = read_csv(METRICS / "external" / "genres.csv", strip=False)
     predictions = read_csv(METRICS / "test" / "predictions.csv", strip=False)
     text = card(model_file.load(MODEL), test, interventions, external, genres, predictions)

@@ -1,4 +1,4 @@
-"""Make or link the audio of the chosen data set and write its catalogue."""
+"""Download stage: audio and catalogue of the chosen data set."""
 
 import shutil
 

@@ -1,4 +1,7 @@
-"""Embeddings of every usable track by the audio backbone, where the chosen model reads them."""
+"""Embed stage: MusiCNN embeddings of every usable track.
+
+The store stays empty if the chosen model does not read embeddings.
+"""
 
 from genre_core import config
 from genre_core.errors import GenreError
@@ -11,12 +14,12 @@ from stages.run import run
 
 def main() -> str:
     params = config.load()
-    if params.model.type not in ("musicnn", "ensemble"):  # an ensemble may hold a model of them
+    if params.model.type not in ("musicnn", "ensemble"):  # an ensemble may hold a musicnn model
         write_store(EMBEDDINGS, musicnn.SPEC, ())
-        return f"embed: {params.model.type} reads no embeddings; {EMBEDDINGS} is empty"
+        return f"embed: {params.model.type} does not read embeddings; {EMBEDDINGS} is empty"
     if PRECOMPUTED.exists():
         raise GenreError(
-            f"model.type: {params.model.type} reads embeddings of audio, and this data set holds features alone; choose another"
+            f"model.type: {params.model.type} reads embeddings of audio, but this data set holds only features; choose another model.type"
         )
     jobs = [extract.Job(row["track"], RAW / row["path"]) for row in read_csv(INDEX / "tracks.csv", ["track", "path"], strip=False)]
     patches = extract.extract(jobs, musicnn.SPEC, EMBEDDINGS, musicnn.features, workers=params.workers, label="embed")

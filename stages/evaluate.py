@@ -1,4 +1,7 @@
-"""Score the model on the test split: segments and tracks, with intervals and calibration."""
+"""Evaluate stage: scores of the model on the test split.
+
+Scores are computed for segments and for tracks, with intervals and calibration.
+"""
 
 import numpy as np
 
@@ -25,9 +28,9 @@ def main() -> str:
     with reader(STORES, model.kinds) as read:
         logits = {track: model.score(read(track), starts) for track, starts in test.items()}
     windows = {track: model.probabilities(value) for track, value in logits.items()}
-    of_tracks = np.array([model.track_probabilities(value) for value in logits.values()])
+    track_probabilities = np.array([model.track_probabilities(value) for value in logits.values()])
     uncalibrated = np.array([calibration.pooled(value, 1.0).numpy() for value in logits.values()])
-    of_segments = np.concatenate(list(windows.values()))
+    segment_probabilities = np.concatenate(list(windows.values()))
     rows = [split.tracks[track] for track in test]
     true = np.array([model.genres.index(row.genre) for row in rows])
     artists = [artist_group(row.artist, row.track) for row in rows]
@@ -35,11 +38,13 @@ def main() -> str:
 
     options = {"samples": params.evaluate.bootstrap_samples, "seed": params.seed}
     bins = params.evaluate.calibration_bins
-    tracks = scoring.scores(true, of_tracks, model.genres, groups=artists, **options)
-    segments = scoring.scores(np.repeat(true, counts), of_segments, model.genres, groups=np.repeat(artists, counts).tolist(), **options)
+    tracks = scoring.scores(true, track_probabilities, model.genres, groups=artists, **options)
+    segments = scoring.scores(
+        np.repeat(true, counts), segment_probabilities, model.genres, groups=np.repeat(artists, counts).tolist(), **options
+    )
     by_genre = tracks.pop("genres")
     segments.pop("genres")
-    calibrated = calibration.reliability(true, of_tracks, bins)
+    calibrated = calibration.reliability(true, track_probabilities, bins)
     raw = calibration.reliability(true, uncalibrated, bins)
     data_set = {key: model.info[key] for key in DATA_SET_KEYS}
     metrics = {
@@ -50,7 +55,7 @@ def main() -> str:
         "track": tracks,
         "segment": segments,
         "calibration": {
-            "ece": round(calibration.calibration_error(true, of_tracks, bins), 4),
+            "ece": round(calibration.calibration_error(true, track_probabilities, bins), 4),
             "ece_uncalibrated": round(calibration.calibration_error(true, uncalibrated, bins), 4),
             "temperature": model.temperature,
         },
@@ -59,21 +64,21 @@ def main() -> str:
     }
     write_json(OUT / "metrics.json", metrics)
 
-    predicted = of_tracks.argmax(axis=1)
+    predicted = track_probabilities.argmax(axis=1)
     write_csv(
         OUT / "predictions.csv",
         ["track", "artist", "segments", "true", "predicted", *(f"p_{genre}" for genre in model.genres)],
         (
-            {"track": row.track, "artist": row.artist, "segments": n, "true": row.genre, "predicted": model.genres[guess]}
-            | {f"p_{genre}": f"{p:.6f}" for genre, p in zip(model.genres, of_track, strict=True)}
-            for row, n, guess, of_track in zip(rows, counts, predicted, of_tracks, strict=True)
+            {"track": row.track, "artist": row.artist, "segments": n, "true": row.genre, "predicted": model.genres[genre_index]}
+            | {f"p_{genre}": f"{p:.6f}" for genre, p in zip(model.genres, probabilities, strict=True)}
+            for row, n, genre_index, probabilities in zip(rows, counts, predicted, track_probabilities, strict=True)
         ),
     )
     write_csv(OUT / "genres.csv", ["genre", "precision", "recall", "f1", "tracks"], ({"genre": g, **v} for g, v in by_genre.items()))
     curves = {"uncalibrated": raw, "calibrated": calibrated}
     for name, curve in curves.items():
-        rows_of_curve = ({k: round(v, 4) for k, v in row.items()} for row in curve)
-        write_csv(OUT / f"reliability_{name}.csv", ["confidence", "accuracy", "tracks"], rows_of_curve)
+        curve_rows = ({k: round(v, 4) for k, v in row.items()} for row in curve)
+        write_csv(OUT / f"reliability_{name}.csv", ["confidence", "accuracy", "tracks"], curve_rows)
     interval = intervals.format_score(tracks)
     protocol = described(data_set)
     figures_scores.report(

@@ -1,4 +1,4 @@
-"""Log-mel spectrograms and MFCC of every usable track."""
+"""Extract stage: log-mel spectrograms and MFCC of every usable track."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -18,15 +18,15 @@ from stages.run import run
 def main() -> str:
     params = config.load()
     if PRECOMPUTED.is_file():
-        return _made(params)
+        return _store_precomputed(params)
     jobs = [extract.Job(row["track"], RAW / row["path"]) for row in read_csv(INDEX / "tracks.csv", ["track", "path"], strip=False)]
     spec = FeatureSpec.of(params.features)
     frames = extract.extract(jobs, spec, ORIGINAL, partial(extract.log_features, spec=spec), workers=params.workers)
     return f"extract: {len(jobs)} tracks, {frames} frames in {ORIGINAL}"
 
 
-def _made(params: config.Params) -> str:
-    """Features made elsewhere: into the store as they are; MFCC are made of them."""
+def _store_precomputed(params: config.Params) -> str:
+    """Store precomputed log-mel unchanged, and compute MFCC from it."""
     rows = read_csv(INDEX / "tracks.csv", ["track", "path"], strip=False)
     bins = np.load(RAW / rows[0]["path"], mmap_mode="r", allow_pickle=False).shape[1]
     spec = FeatureSpec(**read_json(PRECOMPUTED), n_mels=bins, n_mfcc=min(bins, params.features.n_mfcc))
@@ -36,7 +36,7 @@ def _made(params: config.Params) -> str:
             yield row["track"], features_from_log_mel(np.load(RAW / row["path"], allow_pickle=False).astype(np.float32), spec)
 
     frames = write_store(ORIGINAL, spec, tracks())
-    return f"extract: {len(rows)} tracks of features made elsewhere, {frames} frames in {ORIGINAL}"
+    return f"extract: {len(rows)} tracks of precomputed features, {frames} frames in {ORIGINAL}"
 
 
 if __name__ == "__main__":

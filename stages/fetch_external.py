@@ -1,4 +1,7 @@
-"""Fetch the clips of the external list: local files, and through yt-dlp where external.online says so."""
+"""Fetch stage: clips of the external list.
+
+Clips are local files, and downloads by yt-dlp if ``external.online`` is true.
+"""
 
 import shutil
 import sys

@@ -1,4 +1,4 @@
-"""Judge the test tracks after changes that keep the genre."""
+"""Interventions stage: predict test tracks after changes that keep the genre."""
 
 from dataclasses import asdict, fields
 
@@ -18,7 +18,7 @@ def main() -> str:
     params = config.load()
     split = index.read(INDEX)
     rows = [] if PRECOMPUTED.is_file() else [split.tracks[track] for track in split.starts("test")]
-    found = (
+    outcomes = (
         interventions.measure(
             MODEL,
             [RAW / row.path for row in rows],
@@ -31,19 +31,18 @@ def main() -> str:
         if rows
         else []
     )
-    write_csv(OUT / "interventions.csv", [f.name for f in fields(interventions.Outcome)], map(asdict, found))
-    falls = [outcome.intervention for outcome in found if outcome.verdict == "falls"]
-    kept = ("accuracy", "change", "change_low", "change_high")
-    shown = {outcome.intervention: {key: getattr(outcome, key) for key in kept} for outcome in found}
-    write_json(OUT / "metrics.json", {"tracks": found[0].tracks if found else 0, "falls": falls, "interventions": shown})
-    if not found:
-        return (
-            f"interventions: skipped: {'the data set is features, no audio' if not rows else 'every test track is too short when faster'}"
-        )
-    worst = min(found, key=lambda outcome: outcome.change)
-    told = f"FALLS under {', '.join(falls)}" if falls else "holds: no interval lies below zero"
+    write_csv(OUT / "interventions.csv", [f.name for f in fields(interventions.Outcome)], map(asdict, outcomes))
+    falls = [outcome.intervention for outcome in outcomes if outcome.verdict == "falls"]
+    keys = ("accuracy", "change", "change_low", "change_high")
+    shown = {outcome.intervention: {key: getattr(outcome, key) for key in keys} for outcome in outcomes}
+    write_json(OUT / "metrics.json", {"tracks": outcomes[0].tracks if outcomes else 0, "falls": falls, "interventions": shown})
+    if not outcomes:
+        reason = "every test track is too short after the tempo change" if rows else "the data set holds features, not audio"
+        return f"interventions: skipped: {reason}"
+    worst = min(outcomes, key=lambda outcome: outcome.change)
+    verdict = f"FALLS under {', '.join(falls)}" if falls else "holds: no interval lies below zero"
     change = intervals.interval(worst.change, worst.change_low, worst.change_high, sign="+")
-    return f"interventions: {told}; worst {worst.intervention}: {change}; in {OUT}"
+    return f"interventions: {verdict}; worst {worst.intervention}: {change}; in {OUT}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Run a stage: signals, a lock, and one line of summary or error."""
+"""Runner of a stage: signals, a lock, and a one-line summary or error."""
 
 from __future__ import annotations
 
@@ -25,55 +25,74 @@ from genre_core.terminal import say
 from genre_core.util.memory import is_out_of_memory
 
 _LOCK_SECONDS = 30.0
-_REAPERS = {"systemd", "init", "tini", "dumb-init", "docker-init"}  # what becomes the parent of a process whose own has ended
+# Programs that become the parent of a process after its own parent has ended.
+_REAPERS = {"systemd", "init", "tini", "dumb-init", "docker-init"}
 DATA_SET_KEYS = ("data_set", "protocol", "folds", "fold", "scored_on", "leaky", "crossing_tracks", "crossing_artists")
 
 
-def _interrupted(number: int, frame: FrameType | None) -> None:
-    threading.excepthook = lambda _: None  # what this end does to a pool's threads is no news
-    for child in psutil.Process().children(recursive=True):  # one that still starts would miss what this end takes away, and say so
+def _exit_interrupted(number: int, frame: FrameType | None) -> None:
+    """Kill the child processes and exit with a one-line message."""
+    threading.excepthook = lambda _: None  # the threads of a pool fail now, and their tracebacks would not help
+    # A child that is still starting would print an error about resources that this exit removes.
+    for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if "multiprocessing.resource_tracker" not in " ".join(child.cmdline()):  # it puts away what the others leave
+            # The resource tracker cleans up after the killed children.
+            if "multiprocessing.resource_tracker" not in " ".join(child.cmdline()):
                 child.kill()
-    with contextlib.suppress(OSError):  # a terminal that was closed
-        print("interrupted; nothing half-written is left, run `dvc repro` to go on", file=sys.stderr)
+    with contextlib.suppress(OSError):  # the terminal may be closed
+        print("interrupted; no incomplete output is left, run `dvc repro` to continue", file=sys.stderr)
     raise SystemExit(128 + number)
 
 
 def hear_signals() -> None:
-    """End in one line at Ctrl-C, SIGTERM and SIGHUP. Workers leave the first and the last, which reach all, to their parent."""
+    """Exit with a one-line message on SIGINT (Ctrl-C), SIGTERM and SIGHUP.
+
+    Worker processes ignore SIGINT and SIGHUP, because the terminal sends them to all processes and the parent ends its workers.
+    """
     worker = multiprocessing.parent_process() is not None
     for name in ("SIGINT", "SIGHUP", "SIGTERM"):
         number = getattr(signal, name, None)
-        if number is None or (signal.getsignal(number) is signal.SIG_IGN and name == "SIGHUP"):  # another system; nohup
+        # The system lacks this signal, or nohup has disabled SIGHUP.
+        if number is None or (signal.getsignal(number) is signal.SIG_IGN and name == "SIGHUP"):
             continue
         if worker and name == "SIGTERM":
             continue
-        signal.signal(number, signal.SIG_IGN if worker else _interrupted)
+        signal.signal(number, signal.SIG_IGN if worker else _exit_interrupted)
 
 
 def _is_shell(process: psutil.Process) -> bool:
+    """Tell whether a process is a shell that runs a command (``sh -c``)."""
     command = process.cmdline()
     return bool({"-c", "/c"} & {part.lower() for part in command}) and "python" not in Path(command[0]).name.lower()
 
 
 def end_with_dvc() -> None:
-    """End this stage when DVC, which started it, is no more: another run would delete what this one writes."""
+    """End this stage when the DVC process that started it has ended.
+
+    Another DVC run would delete the output of an orphaned stage. Without the variable ``DVC_STAGE`` nothing happens.
+    """
     if "DVC_STAGE" not in os.environ:
         return
     with contextlib.suppress(psutil.Error):
-        above = psutil.Process().parents()
-        named = (i for i, process in enumerate(above) if any("dvc" in Path(part).name for part in process.cmdline() if " " not in part))
-        starter = next(named, sum(1 for _ in takewhile(_is_shell, above)))  # a program that runs DVC has any name
-        if starter >= len(above) or above[starter].pid == 1 or above[starter].name() in _REAPERS:
+        ancestors = psutil.Process().parents()
+        dvc_positions = (
+            i for i, process in enumerate(ancestors) if any("dvc" in Path(part).name for part in process.cmdline() if " " not in part)
+        )
+        # A program that runs DVC can have any name: the starter is then the first ancestor that is not a shell.
+        starter = next(dvc_positions, sum(1 for _ in takewhile(_is_shell, ancestors)))
+        if starter >= len(ancestors) or ancestors[starter].pid == 1 or ancestors[starter].name() in _REAPERS:
             sys.exit("error: DVC, which started this stage, has ended; nothing was written, run `dvc repro`")
-        threading.Thread(target=_watch, args=(above[: starter + 1],), daemon=True).start()
+        threading.Thread(target=_watch, args=(ancestors[: starter + 1],), daemon=True).start()
 
 
-def _watch(above: list[psutil.Process]) -> None:
+def _watch(ancestors: list[psutil.Process]) -> None:
+    """Terminate this process when its chain of ancestors changes."""
+
     def changed() -> bool:
         try:
-            return os.getppid() != above[0].pid or any(a.ppid() != b.pid for a, b in pairwise(above)) or not above[-1].is_running()
+            return (
+                os.getppid() != ancestors[0].pid or any(a.ppid() != b.pid for a, b in pairwise(ancestors)) or not ancestors[-1].is_running()
+            )
         except psutil.Error:
             return True
 
@@ -81,24 +100,26 @@ def _watch(above: list[psutil.Process]) -> None:
         time.sleep(0.2)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(10)
-    os._exit(128 + signal.SIGTERM)  # its main thread hears no signal
+    os._exit(128 + signal.SIGTERM)  # the main thread does not handle the signal
 
 
 @contextlib.contextmanager
 def _alone(name: str) -> Iterator[None]:
-    """Hold this stage's lock: what a stage writes, no second process of the same stage removes.
+    """Hold the lock of a stage.
+
+    Without it, a second process of the same stage would remove the output of the first one.
 
     Raises
     ------
     GenreError
-        Another process holds it for longer than a killed run takes to end.
+        Another process holds the lock for more than `_LOCK_SECONDS`, so it is not a killed run that is about to end.
     """
     (DOWNLOADS / "locks").mkdir(parents=True, exist_ok=True)
     lock = FileLock(DOWNLOADS / "locks" / f"{name}.lock")
     try:
         lock.acquire(timeout=_LOCK_SECONDS)
     except Timeout:
-        raise GenreError(f"another process runs `python -m stages.{name}` here; wait for its end, or end it") from None
+        raise GenreError(f"another process runs `python -m stages.{name}` here; wait until it ends, or end it") from None
     except NotImplementedError:  # a file system without locks
         yield
         return
@@ -109,13 +130,30 @@ def _alone(name: str) -> Iterator[None]:
 
 
 def described(data_set: Mapping[str, Any]) -> str:
-    """Describe the data set and protocol of a model or a score in a line."""
+    """Describe the data set and protocol of a model or score in one line.
+
+    Parameters
+    ----------
+    data_set : mapping
+        Has the keys ``data_set``, ``protocol`` and ``leaky``.
+    """
     return f"{data_set['data_set']}, protocol {data_set['protocol']}{' (LEAKY)' if data_set['leaky'] else ''}"
 
 
 def run(main: Callable[[], str]) -> None:
-    """Run a stage: print its one-line summary and its time, or one clear error."""
-    began = time.monotonic()
+    """Run a stage and print its one-line summary and time, or its error.
+
+    Parameters
+    ----------
+    main : callable
+        Function of the stage module; it returns the summary.
+
+    Raises
+    ------
+    SystemExit
+        The stage failed with a `GenreError`, an `OSError` or too little memory.
+    """
+    started = time.monotonic()
     warnings.showwarning = lambda message, *rest, **more: say(f"warning: {message}", sys.stderr)
     try:
         with _alone(Path(main.__code__.co_filename).stem):
@@ -126,6 +164,6 @@ def run(main: Callable[[], str]) -> None:
         if not is_out_of_memory(error):
             raise
         sys.exit("error: this needs more memory than there is; set `workers` lower in params.yaml, or use fewer or shorter tracks")
-    except OSError as error:  # a full disk, a folder that may not be written: what was begun is removed
-        sys.exit(f"error: {one_line(str(error))}; nothing half-written is left, run `dvc repro` again when this is mended")
-    say(f"{summary} ({time.monotonic() - began:.1f} s)")
+    except OSError as error:  # for example a full disk or a read-only folder; incomplete output is already removed
+        sys.exit(f"error: {one_line(str(error))}; no incomplete output is left, fix this and run `dvc repro` again")
+    say(f"{summary} ({time.monotonic() - started:.1f} s)")

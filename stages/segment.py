@@ -1,4 +1,4 @@
-"""Open every track, split by the protocol, cut windows."""
+"""Segment stage: check tracks, split them by the protocol, cut windows."""
 
 from genre_core import config
 from genre_core.corpus import segment
@@ -9,14 +9,15 @@ from stages.run import run
 def main() -> str:
     params = config.load()
     pairs = segment.read_pairs(AUDIT / "pairs.csv")
-    made = segment.build(RAW, INDEX, **params.segment.model_dump(), pairs=pairs, workers=params.workers)
-    tracks = ", ".join(f"{count} {side}" for side, count in made["tracks"].items())
+    summary = segment.build(RAW, INDEX, **params.segment.model_dump(), pairs=pairs, workers=params.workers)
+    tracks = ", ".join(f"{count} {side}" for side, count in summary["tracks"].items())
     crossing = (
-        f"{made['crossing_tracks']} tracks, {made['crossing_artists']} known artists, {made['copies']['crossing']} pairs of copies cross"
+        f"{summary['crossing_tracks']} tracks, {summary['crossing_artists']} known artists, "
+        f"{summary['copies']['crossing']} pairs of duplicates cross"
     )
-    rejected = f"{made['rejected']} rejected" + (f" (see {INDEX / 'rejected.csv'})" if made["rejected"] else "")
-    leaky = "LEAKY: " if made["leaky"] else ""
-    return f"segment: protocol {made['protocol']}: {tracks} tracks; {rejected}; {leaky}{crossing}; in {INDEX}"
+    rejected = f"{summary['rejected']} rejected" + (f" (see {INDEX / 'rejected.csv'})" if summary["rejected"] else "")
+    leaky = "LEAKY: " if summary["leaky"] else ""
+    return f"segment: protocol {summary['protocol']}: {tracks} tracks; {rejected}; {leaky}{crossing}; in {INDEX}"
 
 
 if __name__ == "__main__":

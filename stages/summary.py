@@ -1,4 +1,4 @@
-"""Not a stage: print what the last run left, for people (``make demo`` ends with it)."""
+"""Summary of the last run, printed by ``make demo`` (not a stage)."""
 
 import sys
 
@@ -13,10 +13,10 @@ def main() -> str:
     test = read_json(METRICS / "test" / "metrics.json")
     external = read_json(METRICS / "external" / "metrics.json")
     track, calibration = test["track"], test["calibration"]
-    judged = f"95 % interval, {test['tracks']} test tracks of {test['artists']} artists"
+    protocol_note = f"95 % interval, {test['tracks']} test tracks of {test['artists']} artists"
     return f"""
 {test["model"]["type"]} on the {test["data_set"]} data set, protocol {test["protocol"]}{" (LEAKY)" if test["leaky"] else ""}
-  accuracy  {format_score(track)}  {judged}
+  accuracy  {format_score(track)}  {protocol_note}
   macro-F1  {format_score(track, "macro_f1")}
   top 2     {track["top2_accuracy"]:.3f}
   calibration error  {calibration["ece_uncalibrated"]:.3f} before, {calibration["ece"]:.3f} after temperature scaling
@@ -26,9 +26,9 @@ def main() -> str:
   model     {MODEL} ({test["model"]["parameters"]:,} parameters, {test["model"]["bytes"] / 1e6:.1f} MB)
 
 Try next (after `source .venv/bin/activate`):
-  genre predict data/raw/jazz                    # what the model says of some files
-  dvc exp run -S model.type=fnn                  # another network: only training and later run
-  dvc exp show --drop '.*' --keep track           # compare the two"""
+  genre predict data/raw/jazz                    # predict the genre of some files
+  dvc exp run -S model.type=fnn                  # another network: runs training and the later stages only
+  dvc exp show --drop '.*' --keep track           # compare the two runs"""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Train the chosen model; keep the best weights."""
+"""Train stage: train the chosen model and keep the best weights."""
 
 import platform
 
@@ -18,13 +18,13 @@ OUT = METRICS / "train"
 def main() -> str:
     params = config.load()
     split = index.read(INDEX)
-    leak = {key: split.split[key] for key in DATA_SET_KEYS[1:]}
+    protocol = {key: split.split[key] for key in DATA_SET_KEYS[1:]}
     notes = {
         "demo": " (synthetic)",
         "gtzan": f" ({len(split.tracks)} of 1000 tracks)",
         "features": f" made elsewhere ({len(split.tracks)} tracks)",
     }
-    data_set = {"data_set": params.dataset.name + notes.get(params.dataset.name, ""), **leak}
+    data_set = {"data_set": params.dataset.name + notes.get(params.dataset.name, ""), **protocol}
     counts = {"train_tracks": len(split.starts("train")), "valid_tracks": len(split.starts("valid"))}
     info = {
         **data_set,

@@ -1,4 +1,7 @@
-"""Score the model, and the packaged one beside it, on clips from outside the data set."""
+"""External validation stage: score clips from outside the data set.
+
+The packaged model is scored on the same clips for comparison.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from stages.run import DATA_SET_KEYS, run
 OUT = METRICS / "external"
 GENRE_COLUMNS = (
     *("genre", "test_tracks", "clips", "test_right", "clips_right", "drop", "drop_low", "drop_high"),
-    *("shift_level_dbfs", "shift_bandwidth_hz"),  # median of the clips less that of the test tracks
+    *("shift_level_dbfs", "shift_bandwidth_hz"),  # median of the clips minus median of the test tracks
 )
 
 
@@ -47,24 +50,24 @@ def main() -> str:
         if clip.status == "ok":
             try:
                 with warnings.catch_warnings():
-                    warnings.simplefilter("error", SilenceWarning)  # a silent clip is no evidence
-                    said, other = (p.predict_file(EXTERNAL / clip.path) for p in (predictor, packaged))
+                    warnings.simplefilter("error", SilenceWarning)  # a silent clip says nothing about the model
+                    prediction, packaged_prediction = (p.predict_file(EXTERNAL / clip.path) for p in (predictor, packaged))
             except (AudioError, SilenceWarning) as error:
                 row |= {"status": "failed", "reason": str(error)}
             else:
-                row |= {"predicted": said.genre, "pretrained": other.genre, "pretrained_sure": other.sure}
-                row |= {f"p_{genre}": f"{said.probabilities[genre]:.6f}" for genre in genres}
-                title = f"{clip.title}: {clip.genre}, predicted as {said.genre}"
+                row |= {"predicted": prediction.genre, "pretrained": packaged_prediction.genre, "pretrained_sure": packaged_prediction.sure}
+                row |= {f"p_{genre}": f"{prediction.probabilities[genre]:.6f}" for genre in genres}
+                title = f"{clip.title}: {clip.genre}, predicted as {prediction.genre}"
                 picture = OUT / "timelines" / f"{clip.clip}.png"
                 figures_prediction.timeline(
-                    picture, said.starts_seconds, said.timeline, genres, segment_seconds=said.window_seconds, title=title
+                    picture, prediction.starts_seconds, prediction.timeline, genres, segment_seconds=prediction.window_seconds, title=title
                 )
-                predictions.append((clip.genre, said, other))
+                predictions.append((clip.genre, prediction, packaged_prediction))
                 audio = decode(EXTERNAL / clip.path)
                 level, bandwidth, _ = quality.level_and_bandwidth(audio.y, audio.source_sample_rate)
                 row |= {"level_dbfs": round(level, 2), "bandwidth_hz": round(bandwidth)}
                 if clip.genre not in genres:
-                    row["reason"] = "not scored: the model knows no such genre"
+                    row["reason"] = "not scored: the model does not know this genre"
         rows.append(row)
 
     columns = ["clip", "title", "true", "status", "reason", "predicted", "pretrained", "pretrained_sure", "level_dbfs", "bandwidth_hz"]
@@ -73,14 +76,16 @@ def main() -> str:
     test = read_json(METRICS / "test" / "metrics.json")
     status = Counter(row["status"] for row in rows)
     options = {"samples": params.evaluate.bootstrap_samples, "seed": params.seed}
-    clips, scores = score_clips([(true, said) for true, said, _ in predictions], genres, options)
+    clips, scores = score_clips([(true, prediction) for true, prediction, _ in predictions], genres, options)
     drop: tuple[float, float, float] | None = None
     if clips:
-        between = intervals.proportion_difference(test["track"]["accuracy"], test["artists"], scores["accuracy"], clips)
-        drop = (test["track"]["accuracy"] - scores["accuracy"], *between)
-    of_genres = compare_genres([row for row in rows if row["predicted"] and row["true"] in genres])
-    write_csv(OUT / "genres.csv", GENRE_COLUMNS, of_genres)
-    others, beside = score_clips([(true, other) for true, _, other in predictions], packaged.model.genres, options)
+        drop_interval = intervals.proportion_difference(test["track"]["accuracy"], test["artists"], scores["accuracy"], clips)
+        drop = (test["track"]["accuracy"] - scores["accuracy"], *drop_interval)
+    genre_rows = compare_genres([row for row in rows if row["predicted"] and row["true"] in genres])
+    write_csv(OUT / "genres.csv", GENRE_COLUMNS, genre_rows)
+    packaged_clips, packaged_scores = score_clips(
+        [(true, packaged_prediction) for true, _, packaged_prediction in predictions], packaged.model.genres, options
+    )
     write_json(
         OUT / "metrics.json",
         {
@@ -90,7 +95,7 @@ def main() -> str:
             "clips_skipped": status["skipped"],
             **scores,
             **{f"accuracy_drop_{key}": round_score(drop[i] if drop else None) for i, key in enumerate(("from_test", "low", "high"))},
-            "pretrained": {"clips": others, **beside},
+            "pretrained": {"clips": packaged_clips, **packaged_scores},
         },
     )
     if drop is None:
@@ -99,7 +104,7 @@ def main() -> str:
         )
     return (
         f"validate_external: accuracy {intervals.format_score(scores)} of {clips} clips, "
-        f"{intervals.interval(*drop, sign='+')} below the test's; pretrained {intervals.format_score(beside)}"
+        f"{intervals.interval(*drop, sign='+')} below the test's; pretrained {intervals.format_score(packaged_scores)}"
     )
 
 

@@ -103,8 +103,8 @@ def explain(model: Model, y: np.ndarray, sample_rate: int, starts_seconds: Seque
         filling["mel"] = _filling(model, mels["mel"])
     if "musicnn" in mels:
         filling["musicnn"] = np.full(specs["musicnn"].n_mels, 10 * np.log10(FLOOR_POWER))
-    shown, spec = next(iter(specs.items()))
-    mel = mels[shown]
+    shown_kind, spec = next(iter(specs.items()))
+    mel = mels[shown_kind]
     edges = np.linspace(0, spec.n_mels, bands + 1).round().astype(int)
     centres = mel_band_hz(spec)
     edges_hz = np.array([spec.fmin_hz, *((centres[e - 1] + centres[e]) / 2 for e in edges[1:-1]), spec.fmax_hz])
@@ -140,7 +140,12 @@ def _within_range(model: Model, mel: np.ndarray) -> np.ndarray:
 def _filling(model: Model, mel: np.ndarray) -> np.ndarray:
     """Return the levels that replace the bins of a removed band.
 
-    They have the shape ``(n_mels,)`` and the unit dB. They are the average input of the network, so they depend on the normalisation.
+    The levels are the average input of the network, so they depend on its normalisation.
+
+    Returns
+    -------
+    np.ndarray [shape=(n_mels,)]
+        Levels in dB.
     """
     for member in model.members:
         if member.feature.is_log_mel and member.normalisation.kind == "dataset":

@@ -1,1 +1,1 @@
-"""Audio samples: decoding, effects, quality measures and fingerprints."""
+"""Audio samples: decoding, effects, measures of quality and fingerprints."""

@@ -1,8 +1,8 @@
 """Acoustic fingerprints, and the search for recordings of the same music.
 
-The method is J. Haitsma and T. Kalker, "A highly robust audio fingerprinting system", ISMIR 2002. Each frame has a code of 32 bits.
-A bit tells whether the level difference between two neighbouring bands has grown since the frame before. Levels are logarithmic
-here, so a static equaliser does not change the bits.
+The method follows J. Haitsma and T. Kalker, "A highly robust audio fingerprinting system", ISMIR 2002. Each frame has a code of
+32 bits. A bit is 1 if the level difference between two neighbouring bands is larger than in the previous frame. Unlike in the
+paper, levels are logarithmic, so a constant equaliser does not change the bits.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from genre_core.audio.io import resample
 SAMPLE_RATE = 5512  # Hz: the bands end at 2 kHz
 HOP_SAMPLES = 64
 HOP_SECONDS = HOP_SAMPLES / SAMPLE_RATE
-_N_FFT = 2048  # 0.37 s: long, so that two grids half a hop apart give nearly the same codes
+_N_FFT = 2048  # 0.37 s: frames are long, so that two grids that differ by half a hop have nearly the same codes
 _BANDS_HZ = np.geomspace(300, 2000, 34)
-_QUIET_DB = 50.0  # frames that far below the loudest frame are not looked up, because their bits are noise
-_LARGEST_BUCKET = 24  # frames that share a code; a more frequent code is not informative
-_NEEDED_HITS = 2  # equal codes at one shift, before two tracks are compared bit by bit
-_TRIED_SHIFTS = 4  # shifts that are compared bit by bit for each pair
-_CODE_STEP = 2  # only every second code of one track is looked up, because neighbours are nearly equal
+_QUIET_DB = 50.0  # frames more than this below the loudest frame are not compared, because their bits are noise
+_LARGEST_BUCKET = 24  # largest number of frames that share a code; a more frequent code is not informative
+_NEEDED_HITS = 2  # number of equal codes at one shift that starts a comparison bit by bit
+_TRIED_SHIFTS = 4  # largest number of shifts that are compared bit by bit for each pair
+_CODE_STEP = 2  # only every second code of one track is looked up, because neighbouring codes are nearly equal
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Fingerprint:
     Attributes
     ----------
     codes : np.ndarray [shape=(frames,), dtype=uint32]
-        Code of each frame; the hop is `HOP_SECONDS`.
+        Code of each frame; successive frames are `HOP_SECONDS` apart.
     loud : np.ndarray [shape=(frames,), dtype=bool]
-        Whether the frame is loud enough for a meaningful code.
+        Whether each frame is loud enough for a meaningful code.
     """
 
     codes: np.ndarray
@@ -53,7 +53,7 @@ class Pair:
     a, b : int
         Indices of the two recordings.
     score : float
-        Share of equal bits in the overlap: about 0.5 for different music, 1 for identical audio.
+        Share of equal bits in the overlap: about 0.5 for different music, and 1 for identical audio.
     offset_seconds : float
         Position in `a` that matches the start of `b`, in seconds.
     """
@@ -77,7 +77,7 @@ def fingerprint(y: np.ndarray, sample_rate: int) -> Fingerprint:
     Returns
     -------
     Fingerprint
-        Codes of all frames; empty if the recording is shorter than 0.38 s.
+        Fingerprint of all frames; empty if the recording is shorter than 0.38 s.
     """
     samples = torch.from_numpy(np.ascontiguousarray(resample(y, sample_rate, SAMPLE_RATE)))
     if len(samples) < _N_FFT + HOP_SAMPLES:
@@ -86,7 +86,7 @@ def fingerprint(y: np.ndarray, sample_rate: int) -> Fingerprint:
     window = torch.hann_window(_N_FFT)
     edges = np.round(_BANDS_HZ * _N_FFT / SAMPLE_RATE).astype(int)
     parts = []
-    for block in frames.split(512):  # limits the memory for a recording of any length
+    for block in frames.split(512):  # blocks limit the memory for a long recording
         power = torch.fft.rfft(block * window).abs().square()
         parts.append(torch.stack([power[:, low:high].sum(1) for low, high in pairwise(edges)]))
     bands = torch.cat(parts, 1)  # (33, frames)
@@ -99,24 +99,25 @@ def fingerprint(y: np.ndarray, sample_rate: int) -> Fingerprint:
 
 
 def find_pairs(prints: Sequence[Fingerprint], *, similarity: float = 0.85, overlap_seconds: float = 4.0) -> list[Pair]:
-    """Find the pairs of recordings with the same music, shifted in time or not.
+    """Find the pairs of recordings with the same music.
 
-    Codes that two recordings share vote for a shift. At the shifts with the most votes, all bits of the overlap are compared.
+    The music may be shifted in time. Each code that two recordings share is a vote for one shift. At the shifts with the most votes,
+    all bits of the overlap are compared.
 
     Parameters
     ----------
     prints : sequence of Fingerprint
         Fingerprint of each recording.
     similarity : float in (0.5, 1]
-        Smallest share of equal bits. The default is above the share of loops of one artist (0.84 on the demo) and below the share
-        of an excerpt and its 64 kb/s mp3 (0.86).
+        Smallest share of equal bits in a pair. The default is between two measured shares: 0.84 for loops of one artist (demo data
+        set), and 0.86 for an excerpt and its mp3 at 64 kb/s.
     overlap_seconds : float
-        Smallest overlap in seconds, but at most 0.8 of the shorter recording.
+        Smallest overlap in seconds. For a short recording, 0.8 of its length is enough.
 
     Returns
     -------
     list of Pair
-        Pairs with ``a < b``, highest score first.
+        Pairs with ``a < b``, sorted by falling score; at most one shift for each pair.
     """
     best: dict[tuple[int, int], Pair] = {}
     for a, b, shift in _candidates(prints):
@@ -127,16 +128,16 @@ def find_pairs(prints: Sequence[Fingerprint], *, similarity: float = 0.85, overl
 
 
 def _candidates(prints: Sequence[Fingerprint]) -> list[tuple[int, int, int]]:
-    """List candidate pairs with the shifts at which their codes agree.
+    """List tuples (a, b, shift) with equal codes at that shift.
 
-    A shift is the position in `a` minus the position in `b`, in frames.
+    The shift is the position in `a` minus the position in `b`, in frames.
     """
     loud_frames = [np.flatnonzero(p.loud) for p in prints]
     track = np.repeat(np.arange(len(prints)), [len(positions) for positions in loud_frames])
     position = np.concatenate([*loud_frames, np.zeros(0, int)])
     codes = [p.codes[positions] for p, positions in zip(prints, loud_frames, strict=True)]
     code = np.concatenate([*codes, np.zeros(0, np.uint32)])
-    order = np.argsort(code, kind="stable")  # stable: frames of one code stay in the order of tracks
+    order = np.argsort(code, kind="stable")  # a stable sort keeps the frames of one code in track order, so a < b
     code, track, position = code[order], track[order], position[order]
     starts = np.flatnonzero(np.r_[True, code[1:] != code[:-1]]) if len(code) else np.zeros(0, int)
     size = np.diff(np.r_[starts, len(code)])
@@ -146,37 +147,37 @@ def _candidates(prints: Sequence[Fingerprint]) -> list[tuple[int, int, int]]:
     for step in range(1, _LARGEST_BUCKET):
         a, b = slice(None, -step), slice(step, None)
         equal = (code[a] == code[b]) & (track[a] != track[b]) & (position[a] % _CODE_STEP == 0)
-        # The key packs (a, b, shift / 2), so that the shifts of neighbouring frames vote together.
+        # The key packs (a, b, shift // 2). The division lets neighbouring shifts vote together.
         shift = (position[a][equal] - position[b][equal]) // 2 + (1 << 23)
         votes.append((track[a][equal].astype(np.int64) * len(prints) + track[b][equal]) << 24 | shift)
     keys, counts = np.unique(np.concatenate([*votes, np.zeros(0, np.int64)]), return_counts=True)
-    strong = counts >= _NEEDED_HITS
-    keys, counts = keys[strong], counts[strong]
-    order = np.lexsort((-counts, keys >> 24))  # the strongest shifts of each pair first
+    enough = counts >= _NEEDED_HITS
+    keys, counts = keys[enough], counts[enough]
+    order = np.lexsort((-counts, keys >> 24))  # the shifts of each pair, most votes first
     pair = keys[order] >> 24
     rank = np.arange(len(pair)) - np.searchsorted(pair, pair)
     keys = keys[order][rank < _TRIED_SHIFTS]
-    both, shift = keys >> 24, ((keys & ((1 << 24) - 1)) - (1 << 23)) * 2
-    return list(zip((both // len(prints)).tolist(), (both % len(prints)).tolist(), shift.tolist(), strict=True)) if len(prints) else []
+    pair, shift = keys >> 24, ((keys & ((1 << 24) - 1)) - (1 << 23)) * 2
+    return list(zip((pair // len(prints)).tolist(), (pair % len(prints)).tolist(), shift.tolist(), strict=True)) if len(prints) else []
 
 
 def _compare(a: Fingerprint, b: Fingerprint, shift: int, overlap_seconds: float) -> tuple[float, int] | None:
     """Find the largest share of equal bits at a shift near `shift`.
 
-    Return the share and its shift in frames, or None if the overlap is too short.
+    Return the share and its shift in frames, or None if the overlap is too short or too quiet.
     """
     shortest = min(len(a.codes), len(b.codes))
     needed_frames = min(overlap_seconds / HOP_SECONDS, 0.8 * shortest)
     best = None
-    for near in range(shift - 2, shift + 4):
-        first, last = max(0, near), min(len(a.codes), len(b.codes) + near)
+    for tried_shift in range(shift - 2, shift + 4):
+        first, last = max(0, tried_shift), min(len(a.codes), len(b.codes) + tried_shift)
         if last - first < needed_frames:
             continue
-        loud = a.loud[first:last] & b.loud[first - near : last - near]
+        loud = a.loud[first:last] & b.loud[first - tried_shift : last - tried_shift]
         if loud.sum() < needed_frames / 2:
             continue
-        different = np.bitwise_count(a.codes[first:last][loud] ^ b.codes[first - near : last - near][loud])
+        different = np.bitwise_count(a.codes[first:last][loud] ^ b.codes[first - tried_shift : last - tried_shift][loud])
         share = 1 - float(different.mean()) / 32
         if best is None or share > best[0]:
-            best = (share, near)
+            best = (share, tried_shift)
     return best

@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from genre_core.errors import AudioError
+from genre_core.errors import AudioError, BeyondEndError
 from genre_core.util.files import atomic
 from genre_core.util.memory import limited_memory
 
@@ -30,11 +30,11 @@ AUDIO_SUFFIXES = frozenset(
         *("wv", "ape", "tta", "mpc", "spx", "dsf", "amr", "3gp"),
     )
 )
-SILENCE_DBFS = -60.0  # audio that never exceeds this level is silent
-MAX_SECONDS = 3 * 3600.0  # a longer file is not a track; a wrong header must not fill the memory
+SILENCE_DBFS = -60.0  # audio is silent if no sample exceeds this level
+MAX_SECONDS = 3 * 3600.0  # a longer file is not a track; the limit protects the memory from a wrong header
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 384_000
 MAX_CHANNELS = 32
-_MAX_SAMPLES = 3 * 3600 * 48_000  # limit for a result at any sample rate: 2 GB
+_MAX_SAMPLES = 3 * 3600 * 48_000  # limit for the result at any sample rate: 2 GB
 _BLOCK_SAMPLES = 2 << 20
 _OPEN_BYTES = 300_000_000  # memory that FFmpeg may allocate to open a file
 
@@ -62,7 +62,7 @@ class Audio:
 
     @property
     def seconds(self) -> float:
-        """Length in seconds."""
+        """Length of the audio in seconds."""
         return len(self.y) / self.sample_rate
 
     @functools.cached_property
@@ -72,9 +72,9 @@ class Audio:
 
 
 def peak(y: np.ndarray) -> float:
-    """Compute the highest absolute sample of `y` [shape=(n,)] without a temporary array.
+    """Compute the highest absolute sample of `y` [shape=(n,), n > 0].
 
-    The result is not finite if a sample is not finite.
+    No temporary array is allocated. The result is not finite if a sample is not finite.
     """
     low, high = float(y.min()), float(y.max())
     return low + high if math.isnan(low + high) else max(high, -low)
@@ -83,7 +83,7 @@ def peak(y: np.ndarray) -> float:
 def resample(y: np.ndarray, sample_rate: int, wanted: int) -> np.ndarray:
     """Resample mono `y` [shape=(n,)] from `sample_rate` to `wanted`, both in Hz.
 
-    soxr (high quality) returns shape (about n * wanted / sample_rate,), dtype float32.
+    The result of soxr (quality HQ) has shape (about n * wanted / sample_rate,) and dtype float32.
     """
     y = np.asarray(y, np.float32)
     return y if sample_rate == wanted else soxr.resample(y, sample_rate, wanted, quality="HQ")
@@ -99,33 +99,35 @@ def decode(
     max_seconds: float = MAX_SECONDS,
     deadline_s: float = math.inf,
 ) -> Audio:
-    """Decode a file block by block, mix it to mono and resample it.
+    """Decode a file block by block, to mono at one sample rate.
 
-    Mono is the mean of the channels; soxr resamples at high quality.
+    The mono signal is the mean of the channels. soxr (quality HQ) resamples it to `sample_rate`.
 
     Parameters
     ----------
     path : str or Path
-        Any format that libsndfile or FFmpeg's libraries (PyAV) read; no `ffmpeg` program is needed.
+        Path of a file that libsndfile or FFmpeg's libraries (PyAV) can read; the `ffmpeg` program is not needed.
     file : binary file, optional
-        Open file to read; `path` then only names it in messages.
+        Open file to read instead; `path` is then only its name in messages.
     sample_rate : int > 0, optional
-        Sample rate of the result in Hz; None keeps the rate of the file.
+        Sample rate of the result in Hz; None keeps the sample rate of the file.
     start_seconds, seconds : float >= 0, optional
-        Start and length of the part to keep; None keeps all to the end.
+        Start and length of the decoded part, in seconds; a length of None means up to the end.
     max_seconds : float > 0
-        Longest accepted file.
+        Largest accepted length in seconds, from the start of the part.
     deadline_s : float > 0
         Time limit of the decoding, in seconds.
 
     Raises
     ------
+    BeyondEndError
+        `start_seconds` is after the end of the file.
     AudioError
-        The file is missing, empty, not decodable or longer than `max_seconds`; it contains samples that are not finite; decoding takes
-        too long; its sample rate or its number of channels is absurd; or `seconds` is above `max_seconds`.
+        The file is missing, empty, not decodable or too long; it contains samples that are not finite; decoding takes too long; its
+        sample rate or number of channels is outside the limits of this module; or `seconds` is above `max_seconds`.
     """
     if seconds is not None and seconds > max_seconds:
-        raise AudioError(f"{path}: {seconds:g} s are asked for, at most {max_seconds:g} s are read")
+        raise AudioError(f"{path}: {seconds:g} s are requested, at most {max_seconds:g} s are read")
     with contextlib.ExitStack() as stack:
         if file is None:
             _check_plain(Path(path))
@@ -138,7 +140,7 @@ def decode(
         deadline = time.monotonic() + deadline_s
         try:
             blocks, rate, channels = _open_soundfile(path, file)
-        except (soundfile.SoundFileError, TypeError, ValueError, OSError):  # TypeError: a headerless .raw
+        except (soundfile.SoundFileError, TypeError, ValueError, OSError):  # TypeError: a .raw file without a header
             file.seek(0)
             blocks, rate, channels = _open_av(path, file, deadline)
         blocks = _cut(
@@ -152,16 +154,18 @@ def decode(
             raise AudioError(f"{path}: longer than {max_seconds / 60:g} minutes; cut it, or give a start and a length") from None
         except soundfile.SoundFileError as error:
             raise AudioError(f"{path}: broken audio data ({error}); replace or remove it") from None
+    if len(y) == 0 and start_seconds:
+        raise BeyondEndError(f"{path}: contains no audio after {start_seconds:g} s; give an earlier start, or replace it")
     if len(y) == 0:
-        raise AudioError(f"{path}: holds no audio{' there' if start_seconds else ''}; replace or remove it")
+        raise AudioError(f"{path}: contains no audio; replace or remove it")
     return Audio(y, sample_rate or rate, rate, channels)
 
 
 def _check_plain(path: Path) -> None:
-    """Refuse an empty file and anything but a plain file; a pipe would block forever."""
+    """Refuse an empty file, a folder, a device, and a (blocking) pipe."""
     try:
         status = path.stat()
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         raise AudioError(f"{path}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
     if not stat.S_ISREG(status.st_mode):
         raise AudioError(f"{path}: is a {'folder' if stat.S_ISDIR(status.st_mode) else 'pipe or device'}, not an audio file")
@@ -170,17 +174,17 @@ def _check_plain(path: Path) -> None:
 
 
 def _check_format(path: str | Path, rate: int, channels: int) -> None:
-    """Refuse absurd rates and channel counts: they cost memory and mean a broken or hostile file."""
+    """Refuse sample rates and channel counts of broken or hostile files."""
     if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ:
-        raise AudioError(f"{path}: a sample rate of {rate:,} Hz; {MIN_RATE_HZ:,} to {MAX_RATE_HZ:,} Hz are read; resample it")
+        raise AudioError(f"{path}: has a sample rate of {rate:,} Hz, only {MIN_RATE_HZ:,} to {MAX_RATE_HZ:,} Hz are read; resample it")
     if not 1 <= channels <= MAX_CHANNELS:
-        raise AudioError(f"{path}: {channels} channels, at most {MAX_CHANNELS} are read; mix it down")
+        raise AudioError(f"{path}: has {channels} channels, at most {MAX_CHANNELS} are read; mix it down")
 
 
 def _cut(blocks: Iterator[np.ndarray], first: int, count: int | None, max_count: int, deadline: float) -> Iterator[np.ndarray]:
-    """Yield `count` mono samples from `first` on; decode no further than needed.
+    """Yield `count` mono samples, starting at sample `first`; then stop decoding.
 
-    Raises OverflowError if `count` is None and more than `max_count` samples follow, TimeoutError after the `deadline`.
+    A `count` of None means up to the end. OverflowError: more than `max_count` samples follow. TimeoutError: `deadline` has passed.
     """
     position = 0
     last = first + max_count if count is None else first + min(count, max_count)
@@ -196,12 +200,12 @@ def _cut(blocks: Iterator[np.ndarray], first: int, count: int | None, max_count:
 
 
 def _resampled(path: str | Path, blocks: Iterator[np.ndarray], rate: int, wanted: int) -> Iterator[np.ndarray]:
-    """Yield finite `blocks` at the rate `wanted`, equal to resampling the whole signal at once."""
+    """Resample `blocks` as one signal, and refuse NaN and infinity."""
     stream = soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="HQ") if wanted != rate else None
     total = 0
     for block in blocks:
         if len(block) and not math.isfinite(peak(block)):
-            raise AudioError(f"{path}: holds samples that are not numbers (NaN or infinite); export it again")
+            raise AudioError(f"{path}: contains samples that are not numbers (NaN or infinite); export it again")
         resampled = stream.resample_chunk(np.asarray(block, np.float32)) if stream else block
         total += len(resampled)
         if total > _MAX_SAMPLES:
@@ -226,7 +230,7 @@ def _open_soundfile(path: str | Path, source: IO[bytes]) -> tuple[Iterator[np.nd
         file.close()
         raise
 
-    # numpy converts 16-bit samples, the most frequent, five times as fast as libsndfile, to the same values.
+    # numpy converts 16-bit samples (the most frequent type) five times as fast as libsndfile, with the same result.
     dtype = "int16" if file.subtype == "PCM_16" else "float32"
     frames = max(1, _BLOCK_SAMPLES // file.channels)
 
@@ -241,7 +245,7 @@ def _open_soundfile(path: str | Path, source: IO[bytes]) -> tuple[Iterator[np.nd
 
 
 class _FileWithDeadline:
-    """File that ends at a deadline, so that FFmpeg stops reading a damaged file."""
+    """File that ends at a deadline, so that FFmpeg stops reading."""
 
     def __init__(self, file: IO[bytes], deadline: float) -> None:
         self.file, self.deadline = file, deadline
@@ -252,13 +256,13 @@ class _FileWithDeadline:
 
 
 def _open_av(path: str | Path, source: IO[bytes], deadline: float) -> tuple[Iterator[np.ndarray], int, int]:
-    import av  # slow to import, and most files never need it
+    import av  # slow import, which most files do not need
 
-    # A file object, without nested protocols: a file's name or a playlist's content must not make FFmpeg open another source.
+    # A file object and no protocols: the name of a file or the content of a playlist must not make FFmpeg open another source.
     try:
-        with limited_memory(_OPEN_BYTES):  # a few bytes can claim a huge table of samples, which is allocated
-            bounded = _FileWithDeadline(source, deadline)
-            container = av.open(bounded, mode="r", options={"protocol_whitelist": "none"}, metadata_errors="replace")
+        with limited_memory(_OPEN_BYTES):  # FFmpeg allocates the sample table that a header claims, even a huge one
+            limited_file = _FileWithDeadline(source, deadline)
+            container = av.open(limited_file, mode="r", options={"protocol_whitelist": "none"}, metadata_errors="replace")
         stream = container.streams.audio[0]
         rate, channels = int(stream.rate), int(stream.channels)
     except (av.FFmpegError, IndexError, ValueError, TypeError, AttributeError, MemoryError) as error:  # AttributeError: no codec
@@ -267,7 +271,7 @@ def _open_av(path: str | Path, source: IO[bytes], deadline: float) -> tuple[Iter
     _check_format(path, rate, channels)
 
     def blocks() -> Iterator[np.ndarray]:
-        resampler = av.AudioResampler(format="fltp", rate=rate)  # not the channels: FFmpeg's mono mix is 3 dB louder
+        resampler = av.AudioResampler(format="fltp", rate=rate)  # keeps the channels, because FFmpeg's mono mix is 3 dB louder
         try:
             with container:
                 for frame in container.decode(stream):
@@ -281,15 +285,11 @@ def _open_av(path: str | Path, source: IO[bytes], deadline: float) -> tuple[Iter
 
 
 def write(path: str | Path, y: np.ndarray, sample_rate: int) -> None:
-    """Write 16-bit audio in the format of the suffix, ``.wav`` or ``.flac``.
+    """Write 16-bit audio as ``.wav`` or ``.flac``, according to the suffix.
 
-    `y` has shape (n,) or (n, channels) and full scale +-1.0; `sample_rate` is in Hz.
-
-    Raises
-    ------
-    OSError
-        The file cannot be written, for example on a full disk. libsndfile itself would only report a "System error".
+    `y` has shape (n,) or (n, channels) and full scale +-1.0; `sample_rate` is in Hz. Raises OSError if the file cannot be written.
     """
+    # Not directly to the file, because libsndfile would report a full disk only as "System error".
     encoded = io.BytesIO()
     soundfile.write(encoded, y, sample_rate, format=Path(path).suffix[1:].upper(), subtype="PCM_16")
     with atomic(path) as part:

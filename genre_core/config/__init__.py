@@ -1,7 +1,7 @@
 """Parameters of ``params.yaml`` as frozen, validated objects.
 
-Every value is converted to its declared type, because ``dvc exp run -S train.lr=1e-5`` writes ``1e-05``, which YAML reads
-as a string. An error message lists the problems, each with its key, its value and the allowed values.
+Every value is converted to its declared type: ``dvc exp run -S train.lr=1e-5`` writes ``1e-05``, and YAML reads that as a string.
+An error message lists up to 20 problems, each with its key, its value and the allowed values.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MAX_BYTES = 1_000_000
 class _Loader(yaml.SafeLoader):
     """YAML loader that refuses aliases.
 
-    With aliases, a few lines can expand to gigabytes.
+    A few lines with aliases can expand to gigabytes.
     """
 
     def compose_node(self, parent: Any, index: Any) -> Any:
@@ -36,7 +36,7 @@ class _Loader(yaml.SafeLoader):
 def _decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     """Read a whole number in decimal digits.
 
-    YAML also reads 0x10 and 1:30 as numbers, but people read them as text. A text of more than 400 digits is refused too.
+    YAML would also read 0x10 and 1:30 as numbers, but people read them as text. More than 400 digits are refused too.
     """
     if not re.fullmatch(r"[-+]?[0-9_]{1,400}", node.value):
         raise yaml.YAMLError(f"{node.value[:40]!r} is not a whole number in decimal digits")
@@ -48,6 +48,16 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _decimal)
 
 def load(path: str | Path = "params.yaml") -> Params:
     """Read and validate a params file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Path of the YAML file.
+
+    Returns
+    -------
+    Params
+        Validated, frozen parameters.
 
     Raises
     ------

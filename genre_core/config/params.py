@@ -14,7 +14,7 @@ from genre_core.config.section import Section
 class Range(Section):
     """Closed interval from `min` to `max`.
 
-    params.yaml does not contain lists, because ``dvc exp run -S`` garbles the comments after them.
+    params.yaml does not contain lists, because ``dvc exp run -S`` damages the comments after a list.
     """
 
     min: float
@@ -89,7 +89,7 @@ class PrecomputedFeatures(Section):
 
 
 class Dataset(Section):
-    """Choice of the data set, and the settings of each."""
+    """Chosen data set, and the settings of every data set."""
 
     name: Literal["demo", "gtzan", "folder", "features"]
     demo: Demo
@@ -99,7 +99,7 @@ class Dataset(Section):
 
 
 class Segment(Section):
-    """Split of the tracks, and the grid of segments."""
+    """Settings of the split of tracks and of the segment grid."""
 
     protocol: Literal["official", "artist", "track", "segment"]
     folds: int = Field(ge=3, le=100)
@@ -113,12 +113,12 @@ class Segment(Section):
     @model_validator(mode="after")
     def _check_fold(self) -> Segment:
         if self.fold >= self.folds:
-            raise ValueError(f"fold {self.fold} does not exist: with folds {self.folds} it is 0 to {self.folds - 1}")
+            raise ValueError(f"fold {self.fold} does not exist: if folds is {self.folds}, fold is 0 to {self.folds - 1}")
         return self
 
 
 class Audit(Section):
-    """Thresholds for duplicates; see `genre_core.audio.fingerprint.find_pairs`."""
+    """Thresholds of the search for duplicates; see `genre_core.audio.fingerprint.find_pairs`."""
 
     similarity: float = Field(gt=0.5, le=1)
     overlap_seconds: float = Field(ge=1, le=60)
@@ -152,7 +152,7 @@ class Features(Section):
 
 
 class Explore(Section):
-    """Method for the map of the data set."""
+    """Projection method of the data set's map."""
 
     map: Literal["pca", "umap"]
 
@@ -160,7 +160,7 @@ class Explore(Section):
 class Copies(Section):
     """Augmented versions of each training track.
 
-    The ``augment`` stage makes them once, as waveforms.
+    The ``augment`` stage computes each version once, from the waveform.
     """
 
     pitch: int = Field(ge=0, le=20)
@@ -170,7 +170,7 @@ class Copies(Section):
 
 
 class Batches(Section):
-    """Random augmentation, drawn again for each batch."""
+    """Random augmentation, drawn anew for each batch."""
 
     crops: bool
     mixup_alpha: float = Field(ge=0, le=10)
@@ -181,7 +181,7 @@ class Batches(Section):
 
 
 class Augment(Section):
-    """Augmentation of the training tracks only."""
+    """Augmentation, applied to the training tracks only."""
 
     copies: Copies
     batches: Batches
@@ -206,7 +206,7 @@ class Train(Section):
 
 
 class Model(BaseModel):
-    """Chosen network, and one section of hyper-parameters for each network."""
+    """Chosen network, and the hyper-parameters of every network."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -219,18 +219,18 @@ class Model(BaseModel):
             raise ValueError(f"type {self.type!r} is unknown: allowed are {', '.join(known)}")
         for name, value in (self.model_extra or {}).items():
             if name not in known or not isinstance(value, dict):
-                raise ValueError(f"section {name!r} does not belong to a network: allowed are {', '.join(known)}")
+                raise ValueError(f"section {name!r} is not a section of a network: allowed are {', '.join(known)}")
         if self.type not in (self.model_extra or {}):
             raise ValueError(f"section model.{self.type} is missing")
         return self
 
     def chosen(self) -> dict[str, Any]:
-        """Return the section of the chosen network, as written in params.yaml."""
+        """Return the hyper-parameters of the chosen network, as params.yaml contains them."""
         return (self.model_extra or {})[self.type]
 
 
 class Evaluate(Section):
-    """Settings of the scores and their intervals."""
+    """Settings of the scores and of their confidence intervals."""
 
     bootstrap_samples: int = Field(ge=100, le=1_000_000)
     calibration_bins: int = Field(ge=2, le=100)
@@ -283,8 +283,8 @@ _MAX_BYTES = 1_000_000
 
 
 def architectures() -> tuple[str, ...]:
-    """List the names that ``model.type`` can have.
+    """List the allowed values of ``model.type``.
 
-    Each module in ``genre_core/networks`` is one network, unless its name starts with an underscore.
+    Each module in ``genre_core/networks`` contains one network, unless its name starts with an underscore.
     """
     return tuple(sorted(m.name for m in pkgutil.iter_modules([str(Path(__file__).parents[1] / "networks")]) if not m.name.startswith("_")))

@@ -1,4 +1,4 @@
-"""Base class for the sections of params.yaml, and their validation."""
+"""Base class of the sections of params.yaml, and their validation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ S = TypeVar("S", bound=BaseModel)
 
 
 class Section(BaseModel):
-    """Section of params.yaml: frozen, without unknown keys."""
+    """Frozen section of params.yaml that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -31,18 +31,18 @@ def parse(section: type[S], values: object, where: str, prefix: str = "") -> S:
     Parameters
     ----------
     section : type
-        Subclass of `Section`.
+        Subclass of pydantic's `BaseModel`, for example of `Section`.
     values : object
-        Content of the section, as YAML gives it.
+        Content of the section, as loaded from YAML.
     where : str
-        Name of the file, for the error message.
+        File name for the error message.
     prefix : str
         Text before each key in the error message.
 
     Returns
     -------
-    section
-        Validated, frozen object.
+    BaseModel
+        Instance of `section`.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def parse(section: type[S], values: object, where: str, prefix: str = "") -> S:
 
 
 def _format_value(value: object) -> str:
-    """Format a value for an error message, cut to 200 characters."""
+    """Format a value for an error message, with at most 200 characters."""
     try:
         text = reprlib.repr(value)
     except ValueError:  # an integer of thousands of digits

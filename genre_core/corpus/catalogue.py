@@ -45,7 +45,7 @@ class Track:
 
 
 def artist_group(artist: str, track: str) -> str:
-    """Return the artist as group, or a group of the track alone."""
+    """Return the group of a track: its artist, or itself if unknown."""
     return artist or f"\n{track}"  # the line break keeps the group apart from every artist's name
 
 

@@ -54,7 +54,17 @@ class IndexedTrack:
 
 @dataclass(frozen=True)
 class Window:
-    """Row of segments.csv: a window, its start and its side."""
+    """Row of segments.csv: a window, its start and its side.
+
+    Attributes
+    ----------
+    track : str
+        Name of the track.
+    start_seconds : float
+        Start of the window in the track.
+    split : {"train", "valid", "test"}
+        Side of the split.
+    """
 
     track: str
     start_seconds: float
@@ -91,7 +101,13 @@ class Index:
         return sorted({self.tracks[w.track].genre for w in self.windows})
 
     def starts(self, split: str) -> dict[str, list[float]]:
-        """Collect the starts of the windows in `split`, in seconds, by track."""
+        """Collect the starts of the windows in `split`, by track.
+
+        Returns
+        -------
+        dict of str to list of float
+            Starts of the windows of each track, in seconds; tracks without windows in `split` are missing.
+        """
         starts_of: dict[str, list[float]] = {}
         for window in self.windows:
             if window.split == split:

@@ -22,7 +22,13 @@ from genre_core.util.parallel import map_tracks
 
 
 def read_pairs(path: str | Path) -> list[tuple[str, str]]:
-    """Read the pairs of duplicate files from a pairs.csv."""
+    """Read the pairs of duplicate files from a pairs.csv.
+
+    Raises
+    ------
+    GenreError
+        The file is missing, or lacks the column a or b.
+    """
     return [(row["a"], row["b"]) for row in read_csv(path, ["a", "b"], strip=False)]
 
 
@@ -82,7 +88,7 @@ def build(
     indexed: list[IndexedTrack] = []
     rejected: list[tuple[Track, str]] = []
     check = partial(_check, raw=raw, seconds=seconds, silence_dbfs=silence_dbfs)
-    results = map_tracks(check, catalogue, workers=workers, preload=("genre_core.corpus.index",))
+    results = map_tracks(check, catalogue, workers=workers, preload=("genre_core.corpus.segment",))
     for track, result in tqdm(zip(catalogue, results, strict=True), total=len(catalogue), desc="segment", unit="track", disable=None):
         recording = min(duplicates_of.get(track.track, {track.track}))
         if not isinstance(result, IndexedTrack):

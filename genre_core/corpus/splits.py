@@ -27,7 +27,15 @@ NO_TEST = "valid part: the data set has no test part; one fold of its train part
 
 @dataclass(frozen=True)
 class Crossings:
-    """Tracks and artists on more than one side of a split."""
+    """Tracks and artists on more than one side of a split.
+
+    Attributes
+    ----------
+    tracks : int
+        Number of tracks whose windows are on more than one side.
+    artists : tuple of str
+        Names of known artists on more than one side, sorted.
+    """
 
     tracks: int
     artists: tuple[str, ...]

@@ -17,11 +17,11 @@ from tqdm import tqdm
 
 from genre_core.audio.io import decode, write
 from genre_core.datasets.ytdlp import Limits, UnavailableError, cookies_exist, download
-from genre_core.errors import AudioError, GenreError, one_line
+from genre_core.errors import AudioError, BeyondEndError, GenreError, one_line
 from genre_core.util.files import read_csv, write_csv
 
 MANIFEST = "manifest.csv"
-_MAX_FAILURES = 3  # after so many successive clips of a host without an answer or refused, its other clips are not tried
+_MAX_FAILURES = 3  # a host's other clips are not tried after so many successive clips that got no answer or were refused
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def fetch(listed: str | Path, out: str | Path, *, online: bool, limits: Limits, 
             except AudioError as error:
                 if not clip.url:
                     raise
-                if clip.start_seconds and "holds no audio there" in str(error):
+                if isinstance(error, BeyondEndError):
                     raise AudioError(f"start {clip.start_seconds:g} s lies beyond the end of {clip.url}; correct the row") from None
                 source.unlink(missing_ok=True)  # so that the next run downloads it again: the site may have corrected it
                 raise AudioError(f"{clip.url}: {str(error).removeprefix(f'{source}: ')}") from None
@@ -182,7 +182,13 @@ def fetch(listed: str | Path, out: str | Path, *, online: bool, limits: Limits, 
 
 
 def read_manifest(folder: str | Path) -> list[Clip]:
-    """Read the manifest that `fetch` wrote to `folder`."""
+    """Read the manifest that `fetch` wrote to `folder`.
+
+    Raises
+    ------
+    GenreError
+        The file is missing, or lacks a column.
+    """
     names = [f.name for f in fields(Clip)]
     rows: Iterable[dict[str, Any]] = read_csv(Path(folder) / MANIFEST, names, strip=False)
     return [Clip(**{**row, "start_seconds": float(row["start_seconds"]), "seconds": float(row["seconds"])}) for row in rows]

@@ -43,7 +43,17 @@ _NAME = re.compile(r"([a-z]+)\.(\d{5})\.(wav|au|flac|mp3|ogg|aiff?)", re.IGNOREC
 
 @dataclass(frozen=True)
 class Mirror:
-    """Web address of the archive; size (bytes) and SHA-256 if fixed."""
+    """Web address of the archive, with its checksum if fixed.
+
+    Attributes
+    ----------
+    url : str
+        Web address.
+    size : int or None
+        Size of the archive in bytes; None if it may change.
+    sha256 : str or None
+        SHA-256 of the archive in hexadecimal; None if it may change.
+    """
 
     url: str
     size: int | None = None
@@ -64,7 +74,19 @@ _MAX_ARCHIVE_BYTES = 2_000_000_000
 
 @dataclass(frozen=True)
 class Known:
-    """Row of the packaged table; `n_samples` is at 22,050 Hz."""
+    """Row of the packaged table: a track of GTZAN.
+
+    Attributes
+    ----------
+    track, genre : str
+        Name and genre of the track.
+    split : {"train", "valid", "test", ""}
+        Side in the fault-filtered split; empty if that split leaves the track out.
+    artist : str
+        Name of the artist; empty if unknown.
+    n_samples : int
+        Length in samples at 22,050 Hz.
+    """
 
     track: str
     genre: str

@@ -52,7 +52,7 @@ class _Array:
     dtype: np.dtype[Any]
 
     def rows(self) -> Iterator[np.ndarray]:
-        """Iterate over the first axis, one item in memory at once."""
+        """Iterate over the first axis, with one item in memory."""
         size = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=object))
         with self.file.open(self.member) as stream:
             _read_header(stream)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from genre_core.errors import GenreError
-from genre_core.util.network import hang_up_after, public_addresses_only
+from genre_core.util.network import NOT_PUBLIC, hang_up_after, public_addresses_only
 
 _BLOCK_BYTES = 1 << 16
 _MAX_PAGE_BYTES = 50_000_000
@@ -105,7 +105,7 @@ def advice(reason: str, version: str) -> tuple[str, bool]:
         return "the site wants a login (give yt-dlp cookies: external.cookies_from_browser or external.cookies_file)", True
     if says("http error 429", "too many requests", "rate-limit", "rate-limited"):
         return "too many requests (wait an hour, then `dvc repro -f fetch_external`; downloaded files are kept)", True
-    if says("local network, which is not allowed"):
+    if says(NOT_PUBLIC):
         return "not a public address (external.private_addresses allows addresses of this machine and the local network)", False
     if says("resolve", "connection refused", "unreachable", "failed to establish", "getaddrinfo", "timed out"):
         return "no network, or the server does not answer", True

@@ -70,12 +70,18 @@ def is_sure(model: Model, probabilities: np.ndarray, embeddings: np.ndarray | No
         Embeddings of the track, for models that read them.
     mel_db : np.ndarray [shape=(frames, 96)], optional
         Log-mel of `musicnn.decibel` for the same audio, for models that read embeddings.
+
+    Returns
+    -------
+    bool
+        False if the highest probability is low, or the audio is out-of-distribution or a steady tone.
     """
     if probabilities.max() < model.info.get("not_sure_below", NOT_SURE_BELOW):
         return False
-    known = model.out_of_distribution
-    if known is not None and embeddings is not None and mel_db is not None:
-        return musicnn.level_deviation_db(mel_db) >= STEADY_DB and known.distance(embeddings) <= known.limit
+    out_of_distribution = model.out_of_distribution
+    if out_of_distribution is not None and embeddings is not None and mel_db is not None:
+        level_varies = musicnn.level_deviation_db(mel_db) >= STEADY_DB
+        return level_varies and out_of_distribution.distance(embeddings) <= out_of_distribution.limit
     return True
 
 

@@ -1,4 +1,4 @@
-"""Several models as one."""
+"""Ensemble of several models."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ class Ensemble(Calibrated):
     temperature : float
         Temperature of the calibration, applied to the averaged probabilities.
     info : dict
+        Data set, protocol, seed and versions, as for `GenreModel`.
+    type : str
+        Always "ensemble".
 
     Raises
     ------

@@ -170,7 +170,8 @@ def _check_tensors(file: Any, expected: Mapping[str, _TensorForm]) -> None:
     names = set(file.keys())
     optional = {name for name, form in expected.items() if form.optional}
     if names - expected.keys() or (expected.keys() - optional) - names or (optional & names not in (set(), optional)):
-        differing = sorted((names ^ expected.keys()) - (optional - names))
+        # Optional tensors stand together: if some are there, the others are missing.
+        differing = sorted((names ^ expected.keys()) - (set() if optional & names else optional))
         raise ValueError(f"tensors are missing or not expected: {', '.join(differing[:5])}")
     for name in names:
         slice_, form = file.get_slice(name), expected[name]

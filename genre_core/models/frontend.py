@@ -17,8 +17,15 @@ from genre_core.models.ensemble import Model
 def spectrograms(model: Model) -> dict[Kind, FeatureSpec]:
     """Return the parameters of each log-mel spectrogram that a model needs.
 
-    The keys are ``mel``, ``musicnn`` or both. Files are decoded at the sample rate of the first spectrogram, and figures show
-    this spectrogram.
+    Parameters
+    ----------
+    model : GenreModel or Ensemble
+
+    Returns
+    -------
+    dict of str to FeatureSpec
+        Parameters for the keys ``mel``, ``musicnn`` or both. Files are decoded at the sample rate of the first spectrogram, and
+        figures show this spectrogram.
     """
     kinds = set(model.kinds)
     mel: dict[Kind, FeatureSpec] = {"mel": model.spec} if kinds - {"musicnn"} else {}

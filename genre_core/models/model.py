@@ -145,7 +145,7 @@ class GenreModel(Calibrated):
         return self.feature.any_length
 
     def score(self, features: Mapping[Kind, np.ndarray], starts_seconds: Sequence[float]) -> torch.Tensor:
-        """Compute the `logits` of windows from features of all kinds."""
+        """Compute the `logits` of windows, given the features of each kind."""
         return self.logits(features[self.kind], starts_seconds)
 
     @torch.inference_mode()

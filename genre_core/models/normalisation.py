@@ -85,13 +85,18 @@ def fit(kind: str, tracks: Iterable[np.ndarray], frames: int, *, range_db: float
         Length of a window in frames.
     range_db : float
         Range in dB below the maximum of a track; 0.0 does not limit the levels.
+
+    Returns
+    -------
+    Normalisation
     """
     count, total, squares = 0, torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
     for track in tracks:
         x = _of_track(torch.from_numpy(np.asarray(track, np.float32)), kind, range_db)
         if kind == "window":
-            whole_windows_frames = len(x) // frames * frames
-            x = _normalised_windows(x[:whole_windows_frames].reshape(-1, frames, x.shape[1])).flatten(0, 1)
+            length = min(frames, len(x))  # resampling may make a track of one segment's length one frame too short
+            whole_windows_frames = len(x) // length * length
+            x = _normalised_windows(x[:whole_windows_frames].reshape(-1, length, x.shape[1])).flatten(0, 1)
         x = x.double()
         count, total, squares = count + len(x), total + x.sum(0), squares + x.square().sum(0)
     mean = total / count

@@ -1,1 +1,1 @@
-"""Pictures, tables and cards, for people."""
+"""Figures, tables and model cards for people to read."""

@@ -1,4 +1,4 @@
-"""Write the findings of an audit: tables, and a page in Markdown."""
+"""Audit report: tables, and a page in Markdown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,24 @@ from genre_core.util.files import atomic, write_csv, write_json
 
 
 def write(found: Audit, out: str | Path, *, title: str, picture: str) -> None:
-    """Write tracks.csv, pairs.csv, metrics.json and report.md, which shows the file `picture`, to the folder `out`."""
+    """Write tracks.csv, pairs.csv, metrics.json and report.md to a folder.
+
+    Parameters
+    ----------
+    found : Audit
+        Result of the audit.
+    out : str or Path
+        Folder to write to.
+    title : str
+        Name of the data set, for the heading of report.md.
+    picture : str
+        Path of the figure that report.md shows, relative to report.md.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written.
+    """
     out = Path(out)
     write_csv(out / "tracks.csv", [f.name for f in fields(AuditedTrack)], map(asdict, found.tracks))
     write_csv(out / "pairs.csv", [f.name for f in fields(Copies)], map(asdict, found.pairs))
@@ -22,31 +39,42 @@ def write(found: Audit, out: str | Path, *, title: str, picture: str) -> None:
 
 
 def report(found: Audit, title: str, picture: str) -> str:
-    """Write the findings as Markdown."""
-    said = found.summary()
+    """Return the result of an audit as Markdown.
+
+    Parameters
+    ----------
+    found : Audit
+        Result of the audit.
+    title : str
+        Name of the data set, for the heading.
+    picture : str
+        Path of the figure that the page shows, relative to the page.
+    """
+    summary = found.summary()
     lines = [
         f"# Audit of {title}",
         "",
-        f"{said['tracks']} files, {said['hours']:.2f} hours, {said['artists_unknown']} of unknown artist.",
+        f"{summary['tracks']} files, {summary['hours']:.2f} hours, {summary['artists_unknown']} files with an unknown artist.",
         "",
     ]
-    lines += [f"![Genres, lengths, levels and bandwidths]({picture})", "", "## The same recording twice", ""]
+    lines += [f"![Genres, lengths, levels and bandwidths]({picture})", "", "## Duplicates: the same recording twice", ""]
     if found.not_looked_at:
-        lines += [f"{found.not_looked_at} tracks are features made elsewhere: nothing was looked for in them, here and below.", ""]
-    lines += _table(("a", "b", "score", "offset_s", "kind"), [asdict(p) for p in found.pairs], "No pair was found.")
+        lines += [f"{found.not_looked_at} tracks are precomputed features: they were not searched for duplicates or problems.", ""]
+    lines += _table(("a", "b", "score", "offset_s", "kind"), [asdict(p) for p in found.pairs], "No duplicates were found.")
     lines += ["", "## Across the data set's own split", ""]
     crossing = [f"- artist {artist}" for artist in found.crossing_artists]
     crossing += [f"- one recording: {p.a} and {p.b}" for p in found.crossing_pairs]
     lines += crossing or [
-        "Nothing crosses" + (", as the data set has no split of its own." if not any(t.split for t in found.tracks) else ".")
+        "No artist and no recording is on two sides"
+        + (", because the data set has no split of its own." if not any(t.split for t in found.tracks) else ".")
     ]
     lines += ["", "## Files", ""]
     lines += _table(("file", "problems"), [asdict(t) for t in found.tracks if t.problems], "No file has a problem.")
     return "\n".join([*lines, ""])
 
 
-def _table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], none: str) -> list[str]:
+def _table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], text_if_empty: str) -> list[str]:
     if not rows:
-        return [none]
-    head = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-    return head + ["| " + " | ".join(str(row[c]).replace("|", "\\|") for c in columns) + " |" for row in rows]
+        return [text_if_empty]
+    header = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    return header + ["| " + " | ".join(str(row[c]).replace("|", "\\|") for c in columns) + " |" for row in rows]

@@ -1,4 +1,4 @@
-"""What a data set looks and sounds like: balance, lengths, levels, spectrograms, MFCC, and a map of its tracks."""
+"""Data set overview: balance, lengths, levels, spectrograms, MFCC, track map."""
 
 from __future__ import annotations
 
@@ -25,7 +25,15 @@ COLOURS = ("#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f", "#edc948", "#b
 
 @dataclass(frozen=True)
 class Point:
-    """A row of map.csv: a track in the plane."""
+    """Row of map.csv: the position of a track on the map.
+
+    Attributes
+    ----------
+    track, genre, artist, split : str
+        Name, genre, artist (empty if unknown) and split of the track.
+    x, y : float
+        Coordinates from `project`, without a unit.
+    """
 
     track: str
     genre: str
@@ -36,7 +44,20 @@ class Point:
 
 
 def statistics(store: FeatureStore, tracks: Sequence[str]) -> np.ndarray:
-    """Compute mean and deviation over time of each track's MFCC, shape ``(tracks, 2 * n_mfcc)``."""
+    """Compute mean and standard deviation over time of each track's MFCC.
+
+    Parameters
+    ----------
+    store : FeatureStore
+        Store that contains the MFCC of the tracks.
+    tracks : sequence of str
+        Names of the tracks.
+
+    Returns
+    -------
+    np.ndarray [shape=(tracks, 2 * n_mfcc), dtype=float32]
+        Means, then standard deviations.
+    """
     rows = []
     for track in tracks:
         mfcc = store.read("mfcc", track)
@@ -45,7 +66,23 @@ def statistics(store: FeatureStore, tracks: Sequence[str]) -> np.ndarray:
 
 
 def project(values: np.ndarray, method: str, seed: int) -> tuple[np.ndarray, str]:
-    """Standardised `values` (tracks, any) in the plane, shape ``(tracks, 2)``, and what the axes are.
+    """Project the standardised values of each track to two dimensions.
+
+    Parameters
+    ----------
+    values : np.ndarray [shape=(tracks, values)]
+        Values of each track; each column is standardised first.
+    method : {"pca", "umap"}
+        Projection. UMAP: L. McInnes, J. Healy and J. Melville, "UMAP: Uniform manifold approximation and projection for dimension
+        reduction", 2018.
+    seed : int
+        Seed of UMAP; PCA is deterministic.
+
+    Returns
+    -------
+    coordinates : np.ndarray [shape=(tracks, 2)]
+    axes : str
+        Description of the axes.
 
     Raises
     ------
@@ -61,10 +98,10 @@ def project(values: np.ndarray, method: str, seed: int) -> tuple[np.ndarray, str
         return umap.UMAP(random_state=seed).fit_transform(scaled), "UMAP of MFCC statistics; distances between groups mean little"
     from sklearn.decomposition import PCA
 
-    found = PCA(2, svd_solver="full").fit(scaled)
-    plane = found.transform(scaled) * np.sign(found.components_[:, :1].T + 1e-12)  # the sign of an axis is arbitrary: fix it
-    shares = " and ".join(f"{share:.0%}" for share in found.explained_variance_ratio_)
-    return plane, f"PCA of MFCC statistics; the axes hold {shares} of the variance"
+    pca = PCA(2, svd_solver="full").fit(scaled)
+    coordinates = pca.transform(scaled) * np.sign(pca.components_[:, :1].T + 1e-12)  # fixes the sign of each axis, which is arbitrary
+    shares = " and ".join(f"{share:.0%}" for share in pca.explained_variance_ratio_)
+    return coordinates, f"PCA of MFCC statistics; the axes explain {shares} of the variance"
 
 
 def explore(
@@ -75,38 +112,59 @@ def explore(
     Parameters
     ----------
     raw : Path
-        What the tracks' paths are relative to.
+        Folder that the paths of the tracks are relative to.
     made : Index
+        Index of the tracks.
     store : FeatureStore
-        Log-mel and MFCC of the tracks.
+        Store that contains log-mel and MFCC of the tracks.
     levels : mapping of path to mapping
-        Rows of audit's tracks.csv.
+        Rows of the audit's tracks.csv; ``level_dbfs`` is read.
     out : Path
+        Folder to write to.
     title : str
+        Heading of the page and of overview.png.
     method : {"pca", "umap"}
+        Projection of the map: see `project`.
     seed : int
+        Seed of the projection.
+
+    Returns
+    -------
+    list of Point
+        Rows of map.csv.
+
+    Raises
+    ------
+    GenreError
+        umap-learn is not installed.
+    AudioError
+        An audio file cannot be decoded.
     """
-    sides = {side: list(made.starts(side)) for side in SPLITS}
-    side_of = {track: side for side in reversed(SPLITS) for track in sides[side]}
-    tracks = sorted(side_of)
+    tracks_of_split = {split: list(made.starts(split)) for split in SPLITS}
+    # Under the protocol `segment`, a track is in several splits: the first one counts.
+    split_of = {track: split for split in reversed(SPLITS) for track in tracks_of_split[split]}
+    tracks = sorted(split_of)
     values = statistics(store, tracks)
-    plane, axes = project(values, method, seed)
+    coordinates, axes = project(values, method, seed)
     points = [
-        Point(t, made.tracks[t].genre, made.tracks[t].artist, side_of[t], round(float(x), 4), round(float(y), 4))
-        for t, (x, y) in zip(tracks, plane, strict=True)
+        Point(t, made.tracks[t].genre, made.tracks[t].artist, split_of[t], round(float(x), 4), round(float(y), 4))
+        for t, (x, y) in zip(tracks, coordinates, strict=True)
     ]
     write_csv(out / "map.csv", [f.name for f in fields(Point)], map(asdict, points))
-    counts = {side: Counter(made.tracks[t].genre for t in sides[side]) for side in SPLITS}
+    counts = {split: Counter(made.tracks[t].genre for t in tracks_of_split[split]) for split in SPLITS}
     seconds = {g: [made.tracks[t].seconds for t in tracks if made.tracks[t].genre == g] for g in made.genres}
     loudness = {
         g: [float(level) for t in tracks if made.tracks[t].genre == g and (level := levels.get(made.tracks[t].path, {}).get("level_dbfs"))]
         for g in made.genres
     }
     figures_data.overview(out / "overview.png", counts, seconds, loudness, title=title)
-    first = {g: next(t for t in tracks if made.tracks[t].genre == g) for g in made.genres}
+    first_of_genre = {g: next(t for t in tracks if made.tracks[t].genre == g) for g in made.genres}
     figures_data.spectrograms(
         out / "spectrograms.png",
-        {f"{genre}: {track}": (_waveform(raw / made.tracks[track].path), store.read("mel", track)) for genre, track in first.items()},
+        {
+            f"{genre}: {track}": (_waveform(raw / made.tracks[track].path), store.read("mel", track))
+            for genre, track in first_of_genre.items()
+        },
         store.spec,
     )
     genre_of = np.array([made.tracks[t].genre for t in tracks])
@@ -120,29 +178,35 @@ def explore(
 
 
 def _waveform(path: Path) -> np.ndarray | None:
-    """Return the lowest and highest sample of 2,000 stretches, shape ``(2, 2000)``; None for precomputed features."""
+    """Compute the envelope of a waveform; None for precomputed features.
+
+    The result has shape ``(2, 2000)``: the lowest and the highest sample of each of 2,000 equal parts.
+    """
     if path.suffix == ".npy":
         return None
-    stretches = np.array_split(decode(path).y, 2000)
-    return np.array([[part.min(initial=0) for part in stretches], [part.max(initial=0) for part in stretches]])
+    parts = np.array_split(decode(path).y, 2000)
+    return np.array([[part.min(initial=0) for part in parts], [part.max(initial=0) for part in parts]])
 
 
 def _page(title: str, points: Sequence[Point], genres: Sequence[str], axes: str, counts: Mapping[str, Counter[str]], out: Path) -> str:
-    """One file that needs no other: pictures within, and the map as SVG, whose points say their track and artist."""
-    said = html.escape
+    """Return a self-contained HTML page.
+
+    Figures are embedded; the map is an SVG with the track and artist as tooltip of each point.
+    """
+    escape = html.escape
     pictures = [
         ("Balance, lengths and levels", "overview.png"),
-        ("One track a genre", "spectrograms.png"),
-        ("MFCC of each genre (means over a track)", "mfcc.png"),
+        ("One track of each genre", "spectrograms.png"),
+        ("MFCC of each genre (one mean per track)", "mfcc.png"),
     ]
     images = "\n".join(
         f'<h2>{heading}</h2>\n<img alt="{heading}" src="data:image/png;base64,{base64.b64encode((out / name).read_bytes()).decode()}">'
         for heading, name in pictures
     )
-    rows = "\n".join(f"<tr><td>{said(g)}</td>" + "".join(f"<td>{counts[side][g]}</td>" for side in SPLITS) + "</tr>" for g in genres)
+    rows = "\n".join(f"<tr><td>{escape(g)}</td>" + "".join(f"<td>{counts[split][g]}</td>" for split in SPLITS) + "</tr>" for g in genres)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{said(title)}</title>
+<title>{escape(title)}</title>
 <style>
 body {{ font-family: sans-serif; max-width: 62rem; margin: 1rem auto; padding: 0 1rem; color: #222; }}
 img, svg {{ max-width: 100%; height: auto; }}
@@ -150,12 +214,12 @@ table {{ border-collapse: collapse; }} td, th {{ padding: 0.1rem 0.8rem; text-al
 td:first-child, th:first-child {{ text-align: left; }}
 circle:hover {{ stroke: #000; stroke-width: 2; }}
 </style></head><body>
-<h1>{said(title)}</h1>
-<table><tr><th>genre</th>{"".join(f"<th>{side}</th>" for side in SPLITS)}</tr>
+<h1>{escape(title)}</h1>
+<table><tr><th>genre</th>{"".join(f"<th>{split}</th>" for split in SPLITS)}</tr>
 {rows}
 </table>
 <h2>Map of the tracks</h2>
-<p>{said(axes)}. Point at a track for its name and artist.</p>
+<p>{escape(axes)}. Move the pointer over a point to see its track and artist.</p>
 {_svg(points, genres)}
 {images}
 </body></html>
@@ -165,11 +229,11 @@ circle:hover {{ stroke: #000; stroke-width: 2; }}
 def _svg(points: Sequence[Point], genres: Sequence[str]) -> str:
     width, height, legend = 760, 520, 120
     x, y = np.array([p.x for p in points]), np.array([p.y for p in points])
-    across = 20 + (x - x.min()) / max(float(np.ptp(x)), 1e-9) * (width - legend - 40)
-    down = height - 20 - (y - y.min()) / max(float(np.ptp(y)), 1e-9) * (height - 40)
+    x_pixels = 20 + (x - x.min()) / max(float(np.ptp(x)), 1e-9) * (width - legend - 40)
+    y_pixels = height - 20 - (y - y.min()) / max(float(np.ptp(y)), 1e-9) * (height - 40)
     colour = {genre: COLOURS[i % len(COLOURS)] for i, genre in enumerate(genres)}
     parts = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="map of the tracks">']
-    for point, cx, cy in zip(points, across, down, strict=True):
+    for point, cx, cy in zip(points, x_pixels, y_pixels, strict=True):
         label = html.escape(f"{point.track}: {point.genre}, {point.artist or 'artist unknown'} ({point.split})")
         parts.append(
             f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="5" fill="{colour[point.genre]}" fill-opacity="0.75"><title>{label}</title></circle>'

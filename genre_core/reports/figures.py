@@ -1,4 +1,4 @@
-"""Pictures, as PNG: the bytes are the same each time."""
+"""Figures as PNG files, with the same bytes in each run."""
 
 from __future__ import annotations
 
@@ -15,20 +15,47 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Out = str | Path | IO[bytes]  # where a picture is written
+Out = str | Path | IO[bytes]  # file that a figure is written to
 
 
 def new_figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
-    import matplotlib
-    from matplotlib.figure import Figure  # not pyplot, which keeps state that threads would share
+    """Create a figure with a grid of axes.
 
-    matplotlib.rcParams["text.parse_math"] = False  # a name with two dollar signs is no formula
+    Parameters
+    ----------
+    rows, columns : int
+        Size of the grid.
+    width, height : float
+        Size of the figure, in inches.
+
+    Returns
+    -------
+    figure : Figure
+    axes : np.ndarray of Axes [shape=(rows, columns)]
+    """
+    import matplotlib
+    from matplotlib.figure import Figure  # not pyplot: threads would share its state
+
+    matplotlib.rcParams["text.parse_math"] = False  # otherwise a name with two dollar signs is drawn as a formula
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
 def save(figure: Figure, out: Out) -> None:
-    warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a letter that no font has is drawn as a box
+    """Write a figure as PNG.
+
+    Parameters
+    ----------
+    figure : Figure
+    out : str, Path or binary file
+        File to write to.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+    """
+    warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box replaces a letter that the font lacks
     options: dict[str, Any] = {"dpi": 90, "format": "png", "metadata": {"Software": None}}
     if not isinstance(out, str | Path):
         figure.savefig(out, **options)
@@ -38,8 +65,16 @@ def save(figure: Figure, out: Out) -> None:
 
 
 def mel_axes(axes: Axes, spec: FeatureSpec) -> None:
-    """Label the bins of a spectrogram by their frequency."""
+    """Label the mel bins of a spectrogram with their frequency in Hz.
+
+    Parameters
+    ----------
+    axes : Axes
+        Axes whose vertical axis counts the mel bins.
+    spec : FeatureSpec
+        Parameters of the spectrogram.
+    """
     centres = mel_band_hz(spec)
-    wanted = [hz for hz in (100, 500, 1000, 2000, 4000, 8000, 16000) if centres[0] < hz < centres[-1]]
-    axes.set_yticks([float(np.interp(hz, centres, np.arange(len(centres)))) for hz in wanted], [f"{hz:,}" for hz in wanted])
+    ticks_hz = [hz for hz in (100, 500, 1000, 2000, 4000, 8000, 16000) if centres[0] < hz < centres[-1]]
+    axes.set_yticks([float(np.interp(hz, centres, np.arange(len(centres)))) for hz in ticks_hz], [f"{hz:,}" for hz in ticks_hz])
     axes.set_ylabel("frequency (Hz)")

@@ -1,4 +1,4 @@
-"""Pictures of one prediction: its timeline, and what carried it."""
+"""Figures of one prediction: its timeline and its explanation."""
 
 from __future__ import annotations
 
@@ -23,12 +23,17 @@ def timeline(
     Parameters
     ----------
     path : str, Path or binary file
+        File to write to.
     starts_seconds : np.ndarray [shape=(windows,)]
+        Start of each window, in seconds.
     probabilities : np.ndarray [shape=(windows, genres)]
+        Probabilities of each window.
     genres : sequence of str
+        Names of the genres.
     segment_seconds : float
-        Length of a window.
+        Length of a window, in seconds.
     title : str
+        Title of the figure.
     """
     figure, axes = new_figure(1, 1, 9, 0.8 + 0.3 * len(genres))
     axis = axes[0, 0]
@@ -42,15 +47,18 @@ def timeline(
 
 
 def explanation(path: Out, found: Explanation, *, segment_seconds: float, title: str) -> None:
-    """Draw which bands and moments of a file carried its decision.
+    """Draw which frequency bands and times of a file support the prediction.
 
     Parameters
     ----------
     path : str, Path or binary file
+        File to write to.
     found : Explanation
+        Result of `genre_core.analysis.occlusion.explain`.
     segment_seconds : float
-        Length of a window.
+        Length of a window, in seconds.
     title : str
+        Title of the figure.
     """
     figure, axes = new_figure(2, 2, 11, 6)
     figure.suptitle(one_line(title), fontsize=11)

@@ -1,4 +1,4 @@
-"""The picture of scores: confusion, F1, reliability and learning curves."""
+"""Figure of scores: confusion matrix, F1, reliability and learning curves."""
 
 from __future__ import annotations
 
@@ -19,18 +19,24 @@ def report(
     reliability: Mapping[str, Sequence[Mapping[str, float]]],
     history: Sequence[Mapping[str, str]],
 ) -> None:
-    """Draw one page: confusion matrix, F1 of each genre, reliability, learning curves.
+    """Draw confusion matrix, F1 of each genre, reliability and learning curves.
 
     Parameters
     ----------
     path : str, Path or binary file
+        File to write to.
     title : str
+        Title of the figure.
     matrix : np.ndarray [shape=(genres, genres)]
-        Tracks by true (rows) and predicted genre.
+        Number of tracks by true genre (rows) and predicted genre (columns).
     genres : sequence of str
+        Names of the genres.
     f1 : mapping of genre to float
-    reliability : mapping of label to rows of `evaluation.reliability`
-    history : rows of history.csv
+        F1 of each genre, over tracks.
+    reliability : mapping of label to sequence of mappings
+        Rows of `genre_core.evaluation.calibration.reliability`, one curve for each label.
+    history : sequence of mappings
+        Rows of history.csv.
     """
     figure, axes = new_figure(2, 2, 11, 9)
     figure.suptitle(title, fontsize=11)

@@ -55,7 +55,7 @@ def train_network(
     Raises
     ------
     GenreError
-        A feature store is missing or damaged, or `loop.fit` refuses its input.
+        A feature store is missing or damaged, or `loop.fit` raises an error.
     """
     with FeatureStore(ORIGINAL) as original:
         spec = original.spec

@@ -54,7 +54,7 @@ class TrainingState:
         row : dict
             Row of the history, with ``valid_macro_f1`` and ``valid_loss``.
         judged : nn.Module
-            Network that the row scores.
+            Network whose scores are in the row.
         always : bool
             True keeps the weights of every epoch, so the last epoch wins.
         """

@@ -12,7 +12,14 @@ from genre_core.errors import GenreError
 
 @dataclass(frozen=True)
 class Hardware:
-    """Device and precision of the training."""
+    """Device and precision of the training.
+
+    Attributes
+    ----------
+    device : torch.device
+    bf16 : bool
+        True computes in bfloat16, False in float32.
+    """
 
     device: torch.device
     bf16: bool

@@ -60,6 +60,21 @@ class Sampler:
         True draws crops from anywhere in a version; False draws windows of the grid of `starts_seconds`.
     of_track : callable
         Steps of the normalisation that need a whole version.
+
+    Attributes
+    ----------
+    genres : torch.Tensor [shape=(tracks,), dtype=int64]
+        Number of the genre of each track.
+    features : torch.Tensor [shape=(all frames, n_bins)]
+        Features of all versions, one after another, in the store's precision.
+    begin, length : torch.Tensor [shape=(all versions,), dtype=int64]
+        First row in `features` and length in frames of each version.
+    first_version, versions : torch.Tensor [shape=(tracks,), dtype=int64]
+        Number of the first version of each track, which is the original, and count of its versions.
+    grids : list of torch.Tensor [shape=(windows,), dtype=int64]
+        First frame of each window of the grid, for each track.
+    segments : int
+        Number of windows of the grid in all tracks.
     """
 
     def __init__(
@@ -75,7 +90,7 @@ class Sampler:
         self.genres = torch.tensor([t.genre for t in tracks])
         # Resampling may make a track of one segment's length one frame too short.
         versions = [_padded(of_track(v).to(v.dtype), frames) for t in tracks for v in map(torch.from_numpy, t.versions)]
-        self.features = torch.cat(versions)  # (all frames, bins), in the store's precision
+        self.features = torch.cat(versions)  # (all frames, bins)
         lengths = torch.tensor([len(v) for v in versions])
         self.begin = lengths.cumsum(0) - lengths
         self.length = lengths

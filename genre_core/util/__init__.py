@@ -1,1 +1,1 @@
-"""Helpers for files, processes, downloads, archives and git."""
+"""Helpers for files, archives, downloads, network addresses, processes, memory and git."""

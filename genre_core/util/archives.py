@@ -1,4 +1,4 @@
-"""Safe unpacking of chosen files from untrusted tar and zip archives."""
+"""Safe unpacking of selected files from untrusted tar and zip archives."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from genre_core.util.files import atomic, plain_file
 
 _BLOCK_BYTES = 1 << 20
 MAX_MEMBERS = 50_000
-SAFE_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile reads other methods without a size limit per block
-_MAX_CONTENTS_BYTES = 32_000_000
+# zipfile decompresses the other methods without a size limit per block.
+SAFE_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_MAX_CONTENTS_BYTES = 32_000_000  # limit for the table of contents of a ZIP file
 _MAX_GLOBAL_HEADERS = 100
-_MAX_HEADER_BYTES = 65_536  # limit for the header of a long name or of other metadata
+_MAX_HEADER_BYTES = 65_536  # limit for a header that contains a long name or other metadata
 _MAX_XZ_MEMORY_BYTES = 256_000_000
 _READ_ERRORS = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
@@ -29,7 +30,7 @@ _READ_ERRORS = (
 
 
 class ArchiveError(GenreError):
-    """Error about an archive that is broken or cannot be trusted."""
+    """Error about a broken or unsafe archive."""
 
 
 def unpack(
@@ -42,37 +43,37 @@ def unpack(
 ) -> dict[str, str]:
     """Unpack the members that `place` selects into the folder `out`.
 
-    The path of each file comes from `place`, never from the archive. An archive is refused if the name of a member is absolute
-    or contains "..", if `place` selects a link or a device, or if two members have the same target.
+    The target path of each file comes from `place`, never from the archive. An archive is refused if the name of a member is
+    absolute or contains "..", if `place` selects a link or a device, or if two members have the same target.
 
     Parameters
     ----------
     archive : str or Path
-        ``.tar``, ``.tar.gz`` (or another compression) or ``.zip``.
+        Path of a ``.tar`` (plain, or compressed by gzip, bzip2 or xz) or ``.zip`` file.
     place : callable
-        Function from the name of a member to a path below `out`, or to None to skip the member.
+        Function from the name of a member to its path below `out`, or to None for a member to skip.
     out : str or Path
         Folder for the files.
     max_file_bytes, max_total_bytes : int > 0
-        Largest size of one file and of all files, in bytes, counted during unpacking.
+        Largest size of one file and of all files together, in bytes, counted during unpacking.
 
     Returns
     -------
-    dict
-        Name of the member for each target.
+    dict of str to str
+        Name of the unpacked member, by path below `out`.
 
     Raises
     ------
     ArchiveError
-        The archive is broken, hostile or too large.
+        The archive is broken, hostile or too large, or has more than `MAX_MEMBERS` members.
     GenreError
         The archive is missing or not a plain file.
     OSError
         `out` cannot be written.
     """
     archive, out = Path(archive), Path(out)
-    done: dict[str, str] = {}
-    seen: dict[str, str] = {}
+    unpacked: dict[str, str] = {}
+    first_members: dict[str, str] = {}
     total = 0
     try:
         for number, (name, kind, open_member) in enumerate(_members(archive, max_total_bytes)):
@@ -80,14 +81,14 @@ def unpack(
                 raise ArchiveError(f"{archive}: more than {MAX_MEMBERS:,} members")
             path = PurePosixPath(name.replace("\\", "/"))
             if path.is_absolute() or ".." in path.parts or (path.parts[:1] and path.parts[0].endswith(":")) or "\0" in name:
-                raise ArchiveError(f"{archive}: member {name!r} would leave its folder; do not trust this archive")
+                raise ArchiveError(f"{archive}: member {name!r} would be written outside the target folder; do not trust this archive")
             target = None if kind == "folder" else place(path)
             if target is None:
                 continue
             if kind != "file":
                 raise ArchiveError(f"{archive}: member {name!r} is not a plain file (a link or device); do not trust this archive")
-            if (other := seen.setdefault(target.casefold(), name)) != name or target in done:
-                raise ArchiveError(f"{archive}: members {other!r} and {name!r} are both {target}; keep one")
+            if (first := first_members.setdefault(target.casefold(), name)) != name or target in unpacked:
+                raise ArchiveError(f"{archive}: members {first!r} and {name!r} are both {target}; keep one of them")
             with open_member() as source, atomic(out / target) as part, part.open("wb") as file:
                 written = 0
                 while block := source.read(_BLOCK_BYTES):
@@ -96,19 +97,19 @@ def unpack(
                     if written > max_file_bytes or total > max_total_bytes:
                         raise ArchiveError(
                             f"{archive}: member {name!r} unpacks to more than is allowed "
-                            f"({max_file_bytes:,} bytes a file, {max_total_bytes:,} in all)"
+                            f"({max_file_bytes:,} bytes per file, {max_total_bytes:,} bytes in total)"
                         )
                     file.write(block)
-            done[target] = name
+            unpacked[target] = name
     except _READ_ERRORS as error:
         if isinstance(error, OSError) and error.filename is not None:
-            raise  # an error of the output disk, not of the archive
+            raise  # an error of the output folder, not of the archive
         raise ArchiveError(f"{archive}: broken or not readable as tar or zip ({' '.join(str(error).split())}); download it again") from None
-    return done
+    return unpacked
 
 
 def _members(archive: Path, max_total_bytes: int) -> Iterator[tuple[str, str, Callable[[], IO[bytes]]]]:
-    """Yield the name, the kind (file, folder or other) and an opener of each member."""
+    """Yield name, kind (file, folder or other) and opener of each member."""
     plain_file(archive, max_bytes=2**40)
     if zipfile.is_zipfile(archive):
         check_zip(archive)
@@ -117,24 +118,25 @@ def _members(archive: Path, max_total_bytes: int) -> Iterator[tuple[str, str, Ca
                 mode = member.external_attr >> 28  # file type in the Unix mode: 8 file, 10 link, 0 unknown
                 kind = "folder" if member.is_dir() else "file" if mode in (0, 8) else "other"
                 if member.compress_type not in SAFE_COMPRESSIONS:
-                    raise ArchiveError(f"{archive}: member {member.filename!r} is packed in an unusual way; pack it with plain zip")
+                    raise ArchiveError(f"{archive}: member {member.filename!r} is compressed by an unusual method; use plain zip")
                 yield member.filename, kind, lambda member=member: opened.open(member)  # type: ignore[misc]
         return
     with archive.open("rb") as file, _decompressed(file) as inner:
         stream = cast(IO[bytes], _LimitedStream(inner, archive, max_total_bytes + MAX_MEMBERS * 2048))
         with tarfile.open(fileobj=stream, mode="r|", tarinfo=_LimitedTarInfo) as tar:
             while (entry := tar.next()) is not None:
-                tar.members.clear()  # type: ignore[attr-defined]  # else tarfile keeps every header
+                tar.members.clear()  # type: ignore[attr-defined]  # otherwise tarfile keeps every header
                 kind = "folder" if entry.isdir() else "file" if entry.isreg() else "other"
                 yield entry.name, kind, lambda entry=entry: tar.extractfile(entry)  # type: ignore[misc]
-        while stream.read(_BLOCK_BYTES):  # as far as the checksum at the end, which tarfile never reads
+        # tarfile stops before the checksum at the end; only a read to the end verifies it.
+        while stream.read(_BLOCK_BYTES):
             pass
 
 
 class _LimitedStream:
-    """Stream with a limit on the number of bytes that are read.
+    """Stream with a limit on the number of bytes read.
 
-    Skipped members and data after the end of the archive count too.
+    Skipped members, and data after the end of the archive, count too.
     """
 
     def __init__(self, stream: IO[bytes], archive: Path, max_bytes: int) -> None:
@@ -152,18 +154,18 @@ class _LimitedStream:
 
 
 def _decompressed(file: IO[bytes]) -> IO[bytes]:
-    """Open the content of a tar, compressed or not, as a stream."""
-    start = file.read(6)
+    """Open a tar file as a stream of its decompressed content."""
+    magic = file.read(6)
     file.seek(0)
-    if start.startswith(b"\x1f\x8b"):
+    if magic.startswith(b"\x1f\x8b"):
         return cast(IO[bytes], gzip.GzipFile(fileobj=file))
-    if start.startswith(b"BZh"):
+    if magic.startswith(b"BZh"):
         return bz2.BZ2File(file)
-    return cast(IO[bytes], _XzStream(file)) if start == b"\xfd7zXZ\x00" else file
+    return cast(IO[bytes], _XzStream(file)) if magic == b"\xfd7zXZ\x00" else file
 
 
 class _XzStream:
-    """Xz decompressor with a memory limit, which `lzma.LZMAFile` does not have."""
+    """Stream of decompressed xz data with a memory limit, unlike `lzma.LZMAFile`."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
@@ -198,7 +200,12 @@ class _XzStream:
 def check_zip(path: Path) -> None:
     """Refuse a ZIP file whose table of contents would fill the memory.
 
-    Call this before `zipfile` opens the file, because `zipfile` reads the whole table.
+    Call this function before `zipfile` opens the file, because `zipfile` reads the whole table. A file without such a table passes.
+
+    Parameters
+    ----------
+    path : Path
+        Path of the ZIP file.
 
     Raises
     ------
@@ -206,7 +213,7 @@ def check_zip(path: Path) -> None:
         The file has more than `MAX_MEMBERS` members, or a table of contents of more than 32 MB.
     """
     with path.open("rb") as file:
-        record = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # the record that `zipfile` itself uses
+        record = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # the same record that `zipfile` uses
     if record is None:
         return
     entries, length = record[zipfile._ECD_ENTRIES_TOTAL], record[zipfile._ECD_SIZE]  # type: ignore[attr-defined]
@@ -215,7 +222,7 @@ def check_zip(path: Path) -> None:
 
 
 class _LimitedTarInfo(tarfile.TarInfo):
-    """Tar header that refuses long names and sparse files before reading them."""
+    """Tar header that refuses long names and sparse files, unread."""
 
     def _proc_gnulong(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
         self._refuse_long()
@@ -228,7 +235,7 @@ class _LimitedTarInfo(tarfile.TarInfo):
         return super()._proc_pax(tar)  # type: ignore[misc]
 
     def _refuse_sparse(self, *rest: object) -> NoReturn:
-        raise tarfile.TarError("a sparse file, in which a few bytes can stand for gigabytes")
+        raise tarfile.TarError("a sparse file, in which a few bytes can expand to gigabytes")
 
     _proc_sparse = _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _refuse_sparse
 

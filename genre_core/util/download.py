@@ -1,6 +1,6 @@
 """Download of one file: resumed, retried, limited in size and verified.
 
-The file is complete and correct, or absent.
+After a download, the file is either complete and correct or absent.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from genre_core.util.files import atomic, digest
 from genre_core.util.network import PrivateAddressError, hang_up_after, public_addresses_only
 
 _BLOCK_BYTES = 1 << 16
-_PROGRESS_BYTES = 1000  # new bytes that make an attempt count as progress
-_RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}  # HTTP status codes that are worth another try
+_PROGRESS_BYTES = 1000  # an attempt with more new bytes counts as progress
+_RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}  # HTTP status codes after which another attempt can succeed
 
 
 class FetchError(GenreError):
-    """Error about a file that cannot be downloaded.
+    """Error about a failed download.
 
-    The message contains the reason, not the address.
+    The message contains the reason, but not the address.
     """
 
 
 class _TemporaryError(Exception):
-    """Temporary failure: broken connection, busy server or incomplete answer."""
+    """Temporary failure: broken connection, busy server or incomplete response."""
 
     def __init__(self, reason: str, wait_s: float = 0.0) -> None:
         super().__init__(reason)
@@ -58,34 +58,35 @@ def fetch(
 ) -> Path:
     """Download `url` to `target`.
 
-    A `target` that exists and has the right size and digest is kept. Otherwise the bytes go to ``<target>.part``. A later call
-    resumes this part with a Range request if the server still has the same file (ETag or Last-Modified). The part is renamed to
-    `target` if its size and digest are right; a size or digest of None is not checked.
+    An existing `target` with the expected size and SHA-256 is kept. Otherwise the bytes are written to ``<target>.part``. A later
+    call resumes this part with a Range request if the server still has the same file (ETag or Last-Modified). The part is renamed
+    to `target` if its size and SHA-256 are as expected; a size or SHA-256 of None is not checked.
 
     Parameters
     ----------
     url : str
-        Address with http or https; redirects to other schemes are refused.
+        HTTP or HTTPS address; redirects to other schemes are refused.
     target : str or Path
-        Path of the file.
+        Path of the downloaded file; missing folders are created.
     max_bytes : int > 0
-        Largest accepted size, in bytes, also if the headers state a smaller one.
+        Largest accepted size in bytes. It also applies if the headers state a smaller size.
     size : int, optional
         Expected size of the file, in bytes.
     sha256 : str, optional
         Expected SHA-256 of the file, in hexadecimal.
     tries : int > 0
-        Number of attempts in a row without progress. An attempt with more than 1,000 new bytes restarts the count.
+        Number of successive attempts without progress. An attempt with more than 1,000 new bytes restarts the count.
     backoff_s : float >= 0
-        Wait before the second attempt, in seconds. It doubles each time, is at least what the server asks for, and at most 60 s.
+        Wait before the second attempt, in seconds. The wait doubles for each further attempt. It is at least as long as the server
+        requests (Retry-After), and at most 60 s.
     timeout_s : float > 0
-        Longest silence of the server, in seconds.
+        Longest wait for the next bytes from the server, in seconds.
     deadline_s : float > 0
         Time limit for all attempts together, in seconds.
     private_addresses : bool
-        Allow addresses of this machine and of the local network, also behind redirects.
+        Whether addresses of this machine and of the local network are allowed, also after a redirect.
     sleep : callable
-        Function that waits a number of seconds; tests replace it.
+        Function that waits a number of seconds; replaced in tests.
 
     Returns
     -------
@@ -95,16 +96,19 @@ def fetch(
     Raises
     ------
     FetchError
-        The file cannot be downloaded. A part that can be resumed is kept.
+        The file cannot be downloaded, is larger than `max_bytes`, or does not have the expected size and SHA-256. A part that can be
+        resumed is kept.
+    OSError
+        The file cannot be written.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
-        with contextlib.suppress(FetchError):  # a file that does not match is removed and downloaded again
+        with contextlib.suppress(FetchError):  # `_verify` removes a wrong file, which is then downloaded again
             _verify(target, size, sha256)
             return target
     part = target.with_name(target.name + ".part")
-    failures, most_bytes = 0, 0
+    failures, largest_part_bytes = 0, 0
     deadline = time.monotonic() + deadline_s
     while True:
         try:
@@ -113,9 +117,9 @@ def fetch(
             break
         except _TemporaryError as error:
             part_bytes = part.stat().st_size if part.exists() else 0
-            # A part that starts again from the first byte, or that grows by a few bytes, does not count as progress.
-            failures = 1 if part_bytes > most_bytes + _PROGRESS_BYTES else failures + 1
-            most_bytes = max(most_bytes, part_bytes)
+            # A restart from the first byte, or growth by a few bytes, does not count as progress.
+            failures = 1 if part_bytes > largest_part_bytes + _PROGRESS_BYTES else failures + 1
+            largest_part_bytes = max(largest_part_bytes, part_bytes)
             if time.monotonic() > deadline:
                 raise FetchError(f"{error}; not finished after {deadline_s:g} s") from None
             if failures >= tries:
@@ -132,41 +136,41 @@ def fetch(
 
 
 def _attempt(url: str, part: Path, *, max_bytes: int, timeout_s: float, deadline: float) -> None:
-    """Send one request that completes `part` or starts it again."""
+    """Send one request, which completes `part` or restarts it."""
     part_bytes, headers = _resume_request(url, part)
     try:
-        with requests.get(url, headers=headers, stream=True, timeout=timeout_s, allow_redirects=True) as answer:
-            if answer.status_code == 416:  # `part` is not the beginning of the file on the server
+        with requests.get(url, headers=headers, stream=True, timeout=timeout_s, allow_redirects=True) as response:
+            if response.status_code == 416:  # `part` is not the beginning of the server's file, for example too long
                 _remove_part(part)
                 raise _TemporaryError("the server refused to resume (416); starting again")
-            if answer.status_code in _RETRY_STATUS:
-                retry_after = answer.headers.get("Retry-After", "")
-                raise _TemporaryError(f"the server answered {answer.status_code}", float(_parse_number(retry_after) or 0))
-            if answer.status_code not in (200, 206):
-                raise FetchError(f"the server answered {answer.status_code} {answer.reason}")
-            if "html" in answer.headers.get("Content-Type", ""):
+            if response.status_code in _RETRY_STATUS:
+                retry_after = response.headers.get("Retry-After", "")
+                raise _TemporaryError(f"the server answered {response.status_code}", float(_parse_number(retry_after) or 0))
+            if response.status_code not in (200, 206):
+                raise FetchError(f"the server answered {response.status_code} {response.reason}")
+            if "html" in response.headers.get("Content-Type", ""):
                 raise FetchError("the server answered with a web page, not with the file")
-            tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
-            content_range = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""), re.ASCII)
-            if answer.status_code == 206 and (content_range is None or int(content_range[1]) != part_bytes):
+            tag = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+            content_range = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""), re.ASCII)
+            if response.status_code == 206 and (content_range is None or int(content_range[1]) != part_bytes):
                 _remove_part(part)
                 raise _TemporaryError("the server resumed at another position; starting again")
-            if answer.status_code == 206 and tag and tag != headers.get("If-Range"):
+            if response.status_code == 206 and tag and tag != headers.get("If-Range"):
                 _remove_part(part)
                 raise _TemporaryError("the server resumed another version of the file; starting again")
-            if answer.status_code == 200:
+            if response.status_code == 200:
                 part_bytes = 0
-            promised = _parse_number(answer.headers.get("Content-Length", ""))
-            total = part_bytes + promised if promised is not None else None
-            if answer.status_code == 206 and content_range and content_range[2] != "*":
+            body_bytes = _parse_number(response.headers.get("Content-Length", ""))
+            total = part_bytes + body_bytes if body_bytes is not None else None
+            if response.status_code == 206 and content_range and content_range[2] != "*":
                 total = int(content_range[2])
             if total is not None and total > max_bytes:
-                raise FetchError(f"{total:,} bytes were promised, at most {max_bytes:,} are accepted")
+                raise FetchError(f"the server announced {total:,} bytes, at most {max_bytes:,} are accepted")
             with atomic(_state_path(part)) as temporary:
                 temporary.write_text(json.dumps({"url": url, "tag": tag}))
-            length = _append(answer, part, part_bytes, total, max_bytes, deadline)
-            if total is not None and length < total:
-                raise _TemporaryError(f"the connection ended after {length:,} of {total:,} bytes")
+            received_bytes = _append(response, part, part_bytes, total, max_bytes, deadline)
+            if total is not None and received_bytes < total:
+                raise _TemporaryError(f"the connection ended after {received_bytes:,} of {total:,} bytes")
     except PrivateAddressError as error:
         raise FetchError(str(error)) from None
     except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
@@ -175,50 +179,50 @@ def _attempt(url: str, part: Path, *, max_bytes: int, timeout_s: float, deadline
         raise _TemporaryError(f"the connection failed ({_root_cause(error)})") from None
 
 
-def _append(answer: requests.Response, part: Path, part_bytes: int, total: int | None, max_bytes: int, deadline: float) -> int:
-    """Write the body after the first `part_bytes` bytes; return the new length."""
+def _append(response: requests.Response, part: Path, part_bytes: int, total: int | None, max_bytes: int, deadline: float) -> int:
+    """Write the body after the first `part_bytes` bytes; return the length."""
     with (
         _open_part(part, part_bytes) as file,
         tqdm(total=total, initial=part_bytes, desc="download", unit="B", unit_scale=True, disable=None) as bar,
     ):
         file.seek(part_bytes)
         file.truncate()
-        while block := answer.raw.read1(_BLOCK_BYTES):  # `read` would lose the bytes that came before a broken connection
+        while block := response.raw.read1(_BLOCK_BYTES):  # `read` would lose the bytes received before a broken connection
             part_bytes += len(block)
             if part_bytes > max_bytes:
-                raise FetchError(f"more than {max_bytes:,} bytes came")
+                raise FetchError(f"received more than {max_bytes:,} bytes, the largest accepted size")
             if time.monotonic() > deadline:
-                raise FetchError("not finished in the allowed time; the bytes that came are kept")
+                raise FetchError("not finished in the allowed time; the received bytes are kept")
             file.write(block)
             bar.update(len(block))
     return part_bytes
 
 
 def _open_part(part: Path, part_bytes: int) -> IO[bytes]:
-    """Open `part` for writing, without following a link in its place."""
+    """Open `part` for writing; refuse a symbolic link at its path."""
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | (0 if part_bytes else os.O_TRUNC)
     return os.fdopen(os.open(part, flags, 0o666), "r+b")
 
 
 def _resume_request(url: str, part: Path) -> tuple[int, dict[str, str]]:
-    """Return the number of bytes in `part` to keep, and the request headers.
+    """Return the number of bytes to keep, and the request headers.
 
-    Bytes are kept only if they came from `url` with a tag (ETag or Last-Modified), which the server can compare.
+    Bytes are kept only if `url` served them with a tag (ETag or Last-Modified), because the server compares the tag.
     """
-    plain = {"Accept-Encoding": "identity"}
+    headers = {"Accept-Encoding": "identity"}
     if not part.exists():
-        return 0, plain
-    saved: dict[str, str] = {}
+        return 0, headers
+    state: dict[str, str] = {}
     with contextlib.suppress(OSError, ValueError):
-        saved = json.loads(_state_path(part).read_text())
+        state = json.loads(_state_path(part).read_text())
     part_bytes = part.stat().st_size
-    if part_bytes and saved.get("url") == url and saved.get("tag"):
-        return part_bytes, {**plain, "Range": f"bytes={part_bytes}-", "If-Range": saved["tag"]}
-    return 0, plain
+    if part_bytes and state.get("url") == url and state.get("tag"):
+        return part_bytes, {**headers, "Range": f"bytes={part_bytes}-", "If-Range": state["tag"]}
+    return 0, headers
 
 
 def _parse_number(text: str) -> int | None:
-    """Parse a header's whole number; return None for any other text."""
+    """Parse a whole number; return None for any other text."""
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
 
 
@@ -232,14 +236,14 @@ def _state_path(part: Path) -> Path:
 
 
 def _verify(path: Path, size: int | None, sha256: str | None) -> None:
-    """Check size and SHA-256; remove a file that does not match."""
+    """Check size and SHA-256 of a file; remove a wrong file."""
     actual_size = path.stat().st_size
     if size is not None and actual_size != size:
         path.unlink()
-        raise FetchError(f"{actual_size:,} bytes came, {size:,} were expected")
+        raise FetchError(f"received {actual_size:,} bytes, expected {size:,}")
     if sha256 is not None and (actual_sha256 := digest(path)) != sha256:
         path.unlink()
-        raise FetchError(f"SHA-256 {actual_sha256} came, {sha256} was expected")
+        raise FetchError(f"the SHA-256 is {actual_sha256}, expected {sha256}")
 
 
 def _cause_of_kind(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
@@ -251,6 +255,6 @@ def _cause_of_kind(error: BaseException | None, kind: type[BaseException]) -> Ba
 
 def _root_cause(error: BaseException) -> str:
     """Describe the root cause of an error."""
-    while (deeper := error.__cause__ or error.__context__) is not None:
-        error = deeper
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
     return f"{type(error).__name__}: {error}"

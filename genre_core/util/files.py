@@ -1,6 +1,6 @@
 """Atomic writing and safe reading of files.
 
-A file is written under a temporary name, then renamed, so it is either complete or absent.
+A file is written under a temporary name and then renamed, so it is either complete or absent.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ import psutil
 
 from genre_core.errors import GenreError
 
-_MAX_COLUMNS = 2_000  # enough for 1,000 genres, which have one column of probabilities each
-MAX_DEPTH = 64  # levels of nested folders that `walk` visits
+_MAX_COLUMNS = 2_000  # enough for 1,000 genres with one column of probabilities each
+MAX_DEPTH = 64  # number of nested folder levels that `walk` visits
 MAX_TABLE_BYTES = 500_000_000  # limit for a CSV or JSON file; a million rows take about 100 MB
-_CLEARED: set[str] = set()  # folders from which this process has removed the files of killed processes
+_CLEARED: set[str] = set()  # folders in which this process has already removed the temporary files of killed processes
 _OWN_TEMPORARY_FILES: set[str] = set()  # temporary files that this process is writing
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
 
@@ -35,9 +35,14 @@ _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path that replaces `path` on success.
 
-    The temporary file is in the same folder, and it is removed on any failure. It is a new file with a random name, so a link
-    in the folder is never followed. Its name contains the id of the process that writes it: on its first write to a folder, this
-    process removes the temporary files of killed processes there, and keeps those of running processes.
+    The temporary file is in the same folder and is removed after any failure. It is a new file with a random name, so a symbolic
+    link in the folder is never followed. The name contains the id of the writing process. On its first write to a folder, a
+    process removes the temporary files of killed processes there, and keeps the temporary files of running processes.
+
+    Parameters
+    ----------
+    path : str or Path
+        Path of the file to write; missing folders are created.
 
     Yields
     ------
@@ -52,7 +57,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = os.path.abspath(path.parent)  # noqa: PTH100 (links are not followed)
-    if folder not in _CLEARED:  # once per folder: a scan at each write would take quadratic time
+    if folder not in _CLEARED:  # only once per folder, because a scan at each write would take quadratic time
         _CLEARED.add(folder)
         _remove_leftovers(path.parent)
     temporary = path.with_name(f".{_short(path)}.{_HOST}-{os.getpid()}-{secrets.token_hex(8)}.part{path.suffix}")
@@ -67,16 +72,16 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def _short(path: Path) -> str:
-    """Shorten a file's name to its beginning and a digest.
+    """Shorten a file name to its beginning and a digest.
 
-    File systems limit the length of a name in bytes.
+    File systems limit the length of a file name in bytes.
     """
     stem = re.sub(r"[^A-Za-z0-9_-]", "", path.stem)[:40]
     return f"{stem}-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]}"
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove temporary files in `folder` whose process on this machine has ended."""
+    """Remove the temporary files of ended processes of this machine from `folder`."""
     temporary_name = re.compile(rf"\..*\.{_HOST}-(\d+)-[0-9a-f]{{16}}\.part(\..*)?")
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
@@ -94,10 +99,11 @@ def plain_file(path: str | Path, *, max_bytes: int, missing: str = "no such file
     Parameters
     ----------
     path : str or Path
+        Path of the file to check.
     max_bytes : int
-        Largest size of the file, in bytes.
+        Largest allowed size of the file, in bytes.
     missing : str
-        Text of the error if the file does not exist.
+        Error text if the file does not exist.
 
     Returns
     -------
@@ -107,7 +113,7 @@ def plain_file(path: str | Path, *, max_bytes: int, missing: str = "no such file
     Raises
     ------
     GenreError
-        The file is missing, a folder, a pipe or a device, or larger than `max_bytes`.
+        The file is missing or larger than `max_bytes`, or is a folder, a pipe or a device.
     """
     path = Path(path)
     try:
@@ -126,13 +132,25 @@ def plain_file(path: str | Path, *, max_bytes: int, missing: str = "no such file
 def walk(folder: str | Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Walk a folder like `os.walk`, at most `MAX_DEPTH` levels deep.
 
-    Links to folders are not followed. Folders below the deepest level are left out with a warning.
+    Symbolic links to folders are not followed. Folders below the deepest level are skipped, with a warning.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Folder at which the walk starts.
+
+    Yields
+    ------
+    folder : Path
+        Visited folder.
+    folders, names : list of str
+        Names of its subfolders, which the caller may shorten to skip folders, and names of its files.
     """
     top_depth = len(Path(folder).parts)
     for root, folders, names in os.walk(folder):
         yield (current := Path(root)), folders, names
-        if folders and len(current.parts) - top_depth >= MAX_DEPTH:  # up to Python 3.11, os.walk recurses at each level
-            warnings.warn(f"{current}: its folders are left out, more than {MAX_DEPTH} folders are nested", stacklevel=2)
+        if folders and len(current.parts) - top_depth >= MAX_DEPTH:  # up to Python 3.11, os.walk recurses once per level
+            warnings.warn(f"{current}: its folders are skipped, because more than {MAX_DEPTH} folders are nested", stacklevel=2)
             folders.clear()
 
 
@@ -151,6 +169,18 @@ def write_json(path: str | Path, value: Any) -> None:
 def read_json(path: str | Path, *, max_bytes: int = MAX_TABLE_BYTES) -> Any:
     """Read a JSON file.
 
+    Parameters
+    ----------
+    path : str or Path
+        Path of the file.
+    max_bytes : int
+        Largest allowed size of the file, in bytes.
+
+    Returns
+    -------
+    object
+        Decoded content.
+
     Raises
     ------
     GenreError
@@ -163,18 +193,33 @@ def read_json(path: str | Path, *, max_bytes: int = MAX_TABLE_BYTES) -> Any:
         raise GenreError(f"{path}: not readable as JSON: {error}") from None
 
 
-_FORMULA = re.compile(r"'*\s*[=+\-@\t\r\uff0b\uff0d\uff1d\uff20]")  # start of a cell that a spreadsheet would compute
+_FORMULA = re.compile(r"'*\s*[=+\-@\t\r\uff0b\uff0d\uff1d\uff20]")  # start of a cell that a spreadsheet would evaluate
 
 
 def write_csv(path: str | Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Write `rows` as CSV with a header and Unix line ends.
 
-    A text that a spreadsheet would take for a formula gets a quote in front. `read_csv` removes the quote if ``strip=False``.
+    A text that a spreadsheet would evaluate as a formula gets a leading quote. `read_csv` with ``strip=False`` removes the quote.
+
+    Parameters
+    ----------
+    path : str or Path
+        Path of the file to write.
+    columns : iterable of str
+        Column names of the header.
+    rows : iterable of mapping
+        Cell values by column name, one mapping per row.
+
+    Raises
+    ------
+    ValueError
+        A row contains a key that is not in `columns`.
     """
     with atomic(path) as part, part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         columns = list(columns)
         plain = csv.DictWriter(file, columns, lineterminator="\n")
-        quoted = csv.DictWriter(file, columns, lineterminator="\n", quoting=csv.QUOTE_ALL)  # Python below 3.13 leaves a bare \r unquoted
+        # Python before 3.13 does not quote a cell that contains \r without \n.
+        quoted = csv.DictWriter(file, columns, lineterminator="\n", quoting=csv.QUOTE_ALL)
         plain.writeheader()
         for row in rows:
             cells = {key: _quote_formula(value) for key, value in row.items()}
@@ -182,7 +227,7 @@ def write_csv(path: str | Path, columns: Iterable[str], rows: Iterable[Mapping[s
 
 
 def _quote_formula(value: Any) -> Any:
-    """Put a quote before a text that begins like a formula and is not a number."""
+    """Add a leading quote to a text that looks like a formula."""
     if not isinstance(value, str) or not _FORMULA.match(value):
         return value
     with contextlib.suppress(ValueError):
@@ -192,23 +237,24 @@ def _quote_formula(value: Any) -> Any:
 
 
 def _unquote_formula(value: str) -> str:
-    """Remove the quote that `_quote_formula` adds."""
+    """Remove the leading quote that `_quote_formula` added."""
     return value[1:] if value.startswith("'") and _FORMULA.match(value) else value
 
 
 def read_csv(path: str | Path, columns: Iterable[str] = (), *, comments: bool = False, strip: bool = True) -> list[dict[str, str]]:
-    """Read a CSV file with a header; absent cells become empty strings.
+    """Read a CSV file with a header; missing cells become empty strings.
 
     Parameters
     ----------
     path : str or Path
+        Path of the file.
     columns : iterable of str
-        Names of the columns that the file must have.
+        Names of the required columns.
     comments : bool
-        Skip lines that begin with ``#``.
+        Whether lines that begin with ``#`` are skipped.
     strip : bool
-        Strip white space around each cell. Use False for a file of `write_csv`: spaces are kept, because a folder may be named
-        " rock", and the quotes that `write_csv` added are removed.
+        Whether white space around each cell is removed. For a file of `write_csv`, use False: this keeps spaces, because a folder
+        can have the name " rock", and removes the quotes that `write_csv` added.
 
     Returns
     -------
@@ -218,7 +264,7 @@ def read_csv(path: str | Path, columns: Iterable[str] = (), *, comments: bool = 
     Raises
     ------
     GenreError
-        The file is missing, too large or not UTF-8 CSV, lacks one of `columns`, or has more than 2,000 columns.
+        The file is missing, too large or not UTF-8 CSV, has more than 2,000 columns, or lacks one of `columns`.
     """
     plain_file(path, max_bytes=MAX_TABLE_BYTES)
     try:
@@ -244,7 +290,7 @@ def read_csv(path: str | Path, columns: Iterable[str] = (), *, comments: bool = 
 
 
 def digest(*paths: str | Path) -> str:
-    """Compute the hexadecimal SHA-256 of the contents of `paths`, in order."""
+    """Compute the hexadecimal SHA-256 of the concatenated contents of `paths`."""
     sha256 = hashlib.sha256()
     for path in paths:
         with Path(path).open("rb") as file:

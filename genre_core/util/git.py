@@ -1,6 +1,6 @@
 """File contents of a git revision or a DVC experiment.
 
-An experiment of ``dvc exp`` is a revision without a branch.
+An experiment of ``dvc exp`` is a commit without a branch; its reference is in ``refs/exps``.
 """
 
 from __future__ import annotations
@@ -12,12 +12,19 @@ from genre_core.errors import GenreError
 
 
 def show(name: str, path: str) -> bytes | None:
-    """Read the file `path` of the revision or experiment `name`.
+    """Read a file from a git revision or a DVC experiment.
+
+    Parameters
+    ----------
+    name : str
+        Git revision (commit, branch or tag) or name of the experiment.
+    path : str
+        Path of the file, relative to the root of the repository.
 
     Returns
     -------
     bytes or None
-        Content of the file; None if the revision or the file does not exist.
+        Content of the file, or None if the revision or the file does not exist.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """Restriction of downloads to public addresses, unless the user allows others.
 
-An address from a list, a redirect or a playlist can lead to this machine or to the local network, where a router's page or a
-database answers every client. So every connection is checked when it is made, after the name is resolved. No program is started
-that could connect without this check.
+An address from a list, a redirect or a playlist can lead to this machine or to the local network, in which a router or a database
+may answer every client. So every connection is checked after the host name is resolved and before the socket connects. A program
+is not started if it could connect without this check.
 """
 
 from __future__ import annotations
@@ -27,32 +27,34 @@ class PrivateAddressError(GenreError, OSError):
     """Error about a forbidden connection to this machine or the local network."""
 
 
-_JAVASCRIPT_RUNTIMES = {"deno", "node", "bun", "qjs"}  # JavaScript runtimes of yt-dlp, which do not connect
-# Local networks, and networks whose addresses stand for another address.
+NOT_PUBLIC = "is an address of this machine or the local network, which is not allowed"
+_JAVASCRIPT_RUNTIMES = {"deno", "node", "bun", "qjs"}  # yt-dlp starts these programs; they do not open connections
+# Local networks, and networks whose addresses contain another address.
 _REFUSED_NETWORKS = tuple(map(ipaddress.ip_network, ("fec0::/10", "64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96")))
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # the last 32 bits are an IPv4 address (RFC 6052)
 _lock = threading.Lock()
 _active_guards = 0
 _proxies: frozenset[tuple[str, int]] = frozenset()
-_open_sockets: list[weakref.ref[socket.socket]] | None = None  # sockets that connected while a deadline runs, else None
+_open_sockets: list[weakref.ref[socket.socket]] | None = None  # sockets connected inside `hang_up_after`; None outside it
 _hook_installed = False
 
 
 @contextlib.contextmanager
 def public_addresses_only(on: bool = True) -> Iterator[None]:
-    """Refuse connections of this process to private addresses.
+    """Refuse connections to private addresses inside a ``with`` block.
 
-    The proxies that the environment names stay allowed.
+    This applies to all threads of this process. Proxies in the environment variables, for example ``HTTPS_PROXY``, stay allowed.
+    Programs other than yt-dlp's JavaScript runtimes cannot be started.
 
     Parameters
     ----------
     on : bool
-        False has no effect.
+        Whether the check is active; False allows all connections.
 
     Raises
     ------
     PrivateAddressError
-        A connection to a private address is attempted; raised in the code that connects.
+        The code inside the block connects to a private address, or starts a program.
     """
     global _active_guards, _proxies  # noqa: PLW0603
     if not on:
@@ -72,10 +74,15 @@ def public_addresses_only(on: bool = True) -> Iterator[None]:
 
 @contextlib.contextmanager
 def hang_up_after(seconds: float) -> Iterator[None]:
-    """Close every connection made inside the ``with`` block, after `seconds`.
+    """Close all connections of a ``with`` block after `seconds`.
 
-    Without this, a server that sends a few bytes at a time keeps a reader forever. A reader of a closed connection gets the end
-    of the stream or an error.
+    Without this limit, a server that sends a few bytes at a time can delay a reader forever. A reader of a closed connection gets
+    the end of the stream or an error.
+
+    Parameters
+    ----------
+    seconds : float > 0
+        Time from the start of the block until the connections are closed, in seconds.
     """
     global _open_sockets  # noqa: PLW0603
     _install_hook()
@@ -110,17 +117,18 @@ def _check_event(event: str, arguments: tuple[Any, ...]) -> None:
         if _active_guards:
             host, port = str(arguments[1][0]), arguments[1][1]
             if not is_public(host) and (host, port) not in _proxies:
-                raise PrivateAddressError(f"{host} is an address of this machine or the local network, which is not allowed")
+                raise PrivateAddressError(f"{host} {NOT_PUBLIC}")
         if _open_sockets is not None:
             _open_sockets.append(weakref.ref(arguments[0]))
     if event == "subprocess.Popen" and _active_guards and Path(os.fsdecode(arguments[0] or "")).stem not in _JAVASCRIPT_RUNTIMES:
-        raise PrivateAddressError(f"the program {arguments[0]!r} may not be started: its connections cannot be checked")
+        raise PrivateAddressError(f"the program {arguments[0]!r} must not be started, because its connections cannot be checked")
 
 
 def is_public(address: str) -> bool:
-    """Tell whether a numeric IPv4 or IPv6 address belongs to the public internet.
+    """Tell whether a numeric IPv4 or IPv6 address is public.
 
-    An IPv6 address that contains an IPv4 address (mapped, 6to4, NAT64) counts as that address. Any other text is not public.
+    An IPv6 address that contains an IPv4 address (mapped, 6to4, NAT64) is public if the IPv4 address is public. A text that is not
+    a numeric address is not public.
     """
     try:
         ip = ipaddress.ip_address(address.split("%", 1)[0])
@@ -138,9 +146,9 @@ def is_public(address: str) -> bool:
 
 
 def _proxy_addresses() -> Iterator[tuple[str, int]]:
-    """Yield the address and the port of each proxy that the environment names."""
+    """Yield address and port of each proxy in the environment variables."""
     for scheme, proxy in urllib.request.getproxies().items():
-        if scheme not in ("http", "https", "all"):  # "no" lists the hosts that need no proxy
+        if scheme not in ("http", "https", "all"):  # "no" lists the hosts that are reached without a proxy
             continue
         with contextlib.suppress(OSError, ValueError):
             parts = urlsplit(proxy if "//" in proxy else f"//{proxy}")

@@ -1,4 +1,4 @@
-"""Map over tracks, in this process or in a pool of processes.
+"""Map of a function over tracks, in one process or several.
 
 Both ways give the same results in the same order.
 """
@@ -31,7 +31,7 @@ def cores() -> int:
 def one_thread() -> None:
     """Limit torch to one thread in this process.
 
-    The results of torch change with the number of threads, and the pool already uses all cores.
+    The results of torch depend on the number of threads, and the pool already uses all cores.
     """
     import torch
 
@@ -40,7 +40,7 @@ def one_thread() -> None:
 
 def _prepare_worker() -> None:
     """Prepare a worker process of the pool."""
-    for name in ("SIGINT", "SIGHUP"):  # these reach the whole process group; only the parent handles them
+    for name in ("SIGINT", "SIGHUP"):  # the system sends these to the whole process group; only the parent handles them
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -48,7 +48,10 @@ def _prepare_worker() -> None:
 
 
 def _end_with_parent() -> None:
-    """End this worker if its parent is killed; otherwise it waits forever."""
+    """End this worker when its parent ends.
+
+    Without this, the worker of a killed parent would wait forever.
+    """
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -56,7 +59,7 @@ def _end_with_parent() -> None:
 
 
 def _call(function: Callable[[Item], Result], item: Item) -> Result:
-    """Call `function`, and report a lack of memory in one line."""
+    """Call `function`, and convert an out-of-memory error to a GenreError."""
     try:
         return function(item)
     except (MemoryError, RuntimeError) as error:
@@ -70,10 +73,13 @@ def _call(function: Callable[[Item], Result], item: Item) -> Result:
 
 
 def _start_server() -> None:
-    """Start the fork server with Ctrl-C blocked, because Ctrl-C breaks its imports."""
+    """Start the fork server with Ctrl-C blocked.
+
+    Ctrl-C would interrupt the imports of the fork server.
+    """
     from multiprocessing import forkserver, resource_tracker
 
-    resource_tracker.ensure_running()  # else the server starts it, which unblocks Ctrl-C
+    resource_tracker.ensure_running()  # otherwise the server starts the tracker, which unblocks Ctrl-C
     signals_before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         forkserver.ensure_running()
@@ -86,35 +92,36 @@ def map_tracks(
 ) -> Iterator[Result]:
     """Yield ``function(item)`` for each item, in order.
 
-    At most ``2 * workers`` items are in work or wait for the caller at any time, which limits the memory. Each worker computes
-    with one thread.
+    To limit the memory, at most ``2 * workers`` items are in progress or wait for the caller at any time. Each worker computes with
+    one thread.
 
     Parameters
     ----------
     function : picklable callable
         Function of one item.
     items : iterable of picklable values
+        Arguments of `function`.
     workers : int >= 0
-        Number of processes: 0 means one process per core, 1 means this process.
+        Number of processes: 0 means one process per core; 1 means this process, without a pool.
     preload : sequence of str
-        Names of modules to import once for all workers, if the platform can fork.
+        Names of modules that are imported once for all workers, if the platform has a fork server.
 
     Yields
     ------
     object
-        Result of `function`.
+        Result of `function` for the next item.
 
     Raises
     ------
     GenreError
-        The system killed a worker, or a worker had too little memory.
+        The system killed a worker, or a worker did not have enough memory.
     """
     workers = workers or cores()
     if workers == 1:
         one_thread()
         yield from map(partial(_call, function), items)
         return
-    # A fork of this process would copy the locks of running threads (torch, HDF5); a fork server has none, and is fast after one import.
+    # A fork would copy the locks of running threads (torch, HDF5). A fork server has no such locks, and is fast after one import.
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
     if method == "forkserver":

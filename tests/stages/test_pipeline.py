@@ -63,7 +63,7 @@ def test_features_made_elsewhere(own, tmp_path, rng):
     source = write_features(tmp_path / "x.npz", rng)
     values = {"dataset__name": "features", "dataset__features__path": str(source), "segment__protocol": "official"}
     done = run_stages(own, *ALL, **values, train__epochs=8, train__lr=0.01, train__weight_averaging=0.5)
-    assert "no copies: the data set holds features" in done["augment"]
+    assert "no versions: the data set holds features" in done["augment"]
     test = metrics(own, "test")
     assert (test["data_set"], test["scored_on"], test["tracks"]) == ("features made elsewhere (24 tracks)", NO_TEST, 8)
     assert test["track"]["accuracy"] >= 0.75
@@ -71,7 +71,7 @@ def test_features_made_elsewhere(own, tmp_path, rng):
     with FeatureStore(own / "data/features/original.h5") as store:
         assert (store.spec.hop_length, store.spec.n_mels) == (1709, 64)
         assert store.read("mfcc", "a.0.0").shape == (100, 20)
-    with pytest.raises(GenreError, match="reads embeddings of audio, and this data set holds features alone"):
+    with pytest.raises(GenreError, match="reads embeddings of audio, but this data set holds only features"):
         run_stages(own, "embed", model__type="musicnn")
 
 

@@ -35,4 +35,4 @@ def test_revisions_are_compared_that_end_alike(tmp_path, rng):
     said = json.loads(run("genre", "compare", "main", "other/main", "--json", cwd=tmp_path).stdout)
     assert (said["accuracy_a"], said["accuracy_b"]) == (1.0, 0.0)
     nothing = run("genre", "compare", "main", "no-such", cwd=tmp_path, check=False)
-    assert (nothing.returncode, "no-such: no file, and no git revision" in nothing.stderr) == (2, True)
+    assert (nothing.returncode, "no-such: neither a file nor a git revision" in nothing.stderr) == (2, True)

@@ -65,7 +65,7 @@ def test_what_can_not_be_had_is_named_and_the_rest_goes_on(tmp_path, write_tone,
     assert "max-filesize" in clips["Big"].reason or "max_megabytes" in clips["Big"].reason
     assert "Unsupported URL" in clips["Page"].reason
     assert "No such file" in clips["Gone"].reason
-    assert "no audio there" in clips["Beyond"].reason
+    assert "no audio after 60 s" in clips["Beyond"].reason
     assert all("\n" not in c.reason for c in clips.values())
     assert not [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]  # nothing half-fetched is kept
 
@@ -145,7 +145,7 @@ def test_a_page_without_end_is_not_read_into_memory(tmp_path, monkeypatch):
     with servers.serve(endless) as server:
         (clip,) = fetch(listed(tmp_path, f"{server.url}.html,,rock,Page,,"), tmp_path, limits=dataclasses.replace(LIMITS, megabytes=1000))
     assert clip.status == "failed"
-    assert "a page of more than 5 MB" in clip.reason
+    assert "a web page of more than 5 MB" in clip.reason
     assert sum(sent) < 40_000_000
 
 

@@ -59,8 +59,8 @@ def limited(*command, cwd, megabytes=3000, seconds=60):
         (lambda d, s: s.update({"normalisation.mean": s["normalisation.mean"].double()}), "normalisation.mean is F64"),
         (lambda d, s: s.update({"head.1.weight": s["head.1.weight"].half()}), "head.1.weight is F16"),
         (lambda d, s: s.update({"head.1.weight": s["head.1.weight"].T.contiguous()}), "head.1.weight is F32"),
-        (lambda d, s: s.update({f"more.{i}": torch.zeros(1) for i in range(1000)}), "too many or missing"),
-        (lambda d, s: s.update({"familiar.limit": torch.zeros(())}), "too many or missing"),
+        (lambda d, s: s.update({f"more.{i}": torch.zeros(1) for i in range(1000)}), "tensors are missing or not expected"),
+        (lambda d, s: s.update({"familiar.limit": torch.zeros(())}), r"tensors are missing or not expected: familiar\.limit"),
     ],
 )
 def test_hostile_models_are_refused_before_their_tensors_are_read(project, tmp_path, change, words):
@@ -181,7 +181,7 @@ def test_a_small_model_that_asks_for_gigabytes_is_refused(project, tmp_path):
     code, lines = limited("-m", "genre_core.apps.cli.main", "predict", "--model", str(path), "x.wav", cwd=tmp_path, megabytes=1500)
     assert code == 2
     assert len(lines) == 1
-    assert "a window of" in lines[0]
+    assert "a window has" in lines[0]
 
 
 def test_a_table_that_a_few_bytes_claim_is_not_allocated(tmp_path):
@@ -197,7 +197,7 @@ def test_a_table_that_a_few_bytes_claim_is_not_allocated(tmp_path):
     code, lines = limited("try.py", cwd=tmp_path, megabytes=8000)
     assert code == 2
     assert len(lines) == 1
-    assert re.search(r"x\.m4a: (not audio that can be decoded|broken audio data|holds no audio)", lines[0])
+    assert re.search(r"x\.m4a: (not audio that can be decoded|broken audio data|contains no audio)", lines[0])
 
 
 @pytest.mark.parametrize(

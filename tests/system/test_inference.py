@@ -114,7 +114,7 @@ def test_wrong_files_are_a_line_each_after_the_others_are_done(project, model, c
 def test_wrong_use(model, capsys, tmp_path, write_tone):
     tone = write_tone("a.wav")
     assert genre("predict", tone, "--model", tmp_path / "none", capsys=capsys)[0] == 2
-    assert "draws one file" in genre("predict", tone, tone, "--model", model, "--timeline", tmp_path / "t.png", capsys=capsys)[2]
+    assert "can draw only one file" in genre("predict", tone, tone, "--model", model, "--timeline", tmp_path / "t.png", capsys=capsys)[2]
     assert ".png" in genre("predict", tone, "--model", model, "--timeline", tmp_path / "t.jpg", capsys=capsys)[2]
     (tmp_path / "empty").mkdir()
     code, _, err = genre("predict", tmp_path / "empty", "--model", model, capsys=capsys)

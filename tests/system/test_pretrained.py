@@ -37,7 +37,7 @@ def test_a_model_trained_on_real_music_comes_first_with_its_score(own):
     metrics = own / "metrics/test/metrics.json"
     first = run("genre", "predict", "data/raw/pop/pop.00000.wav", cwd=own).stdout.splitlines()[0]
     assert first.startswith("model data/model/model.safetensors: cnn trained on folder")
-    assert first.endswith("no test score beside it")  # that in metrics/ is of another file
+    assert first.endswith("test score unknown")  # the score in metrics/ belongs to another file
     values = json.loads(metrics.read_text())
     values["model"]["sha256"] = digest(own / "data/model/model.safetensors")
     metrics.write_text(json.dumps(values))
@@ -57,7 +57,7 @@ def test_the_small_pipeline_runs_on_a_local_file_and_refuses_another(tmp_path, o
     params = own / "pretrained/params.yaml"
     params.write_text(params.read_text().replace('training_path: ""', f"training_path: {tmp_path / 'other.npz'}"))
     done = run("dvc", "repro", "pretrained/dvc.yaml", cwd=own, check=False)
-    assert "the training part cannot be had: training_path: " in done.stderr + done.stdout
+    assert "cannot get the training part: training_path: " in done.stderr + done.stdout
     assert "Traceback" not in done.stderr + done.stdout
 
 

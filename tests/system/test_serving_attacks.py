@@ -166,7 +166,7 @@ def test_an_open_host_warns_in_one_line_and_an_empty_one_is_refused(tmp_path):
             [sys.executable, "-m", "genre_core.apps.cli.main", "serve", "--host", host], capture_output=True, text=True, check=False
         )
         assert done.returncode == 2
-        assert "is no host name or address" in done.stderr
+        assert "is not a host name or address" in done.stderr
 
 
 def test_thirty_uploads_at_once_are_answered_or_told_to_wait_and_memory_is_bounded(server, clip):
@@ -327,7 +327,7 @@ def test_an_error_of_ours_is_an_answer_and_one_line(capsys):
         running.should_exit = True
         thread.join(10)
     assert answer.status_code == 500
-    assert answer.json()["error"] == "the server failed (ZeroDivisionError); its terminal says more"
+    assert answer.json()["error"] == "the server failed (ZeroDivisionError); its terminal shows the error"
     assert capsys.readouterr().err.count("\n") == 1
 
 

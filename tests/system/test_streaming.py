@@ -33,4 +33,4 @@ def test_a_pipe_is_answered_each_second(tmp_path, rng):
     assert "\033" not in shown  # no terminal: no colour, no cursor
     short = listen(tmp_path, pcm[:16000])
     assert short.returncode == 2
-    assert b"0.5 s of audio came" in short.stderr
+    assert b"0.5 s of audio received" in short.stderr

@@ -130,7 +130,7 @@ def test_ctrl_c_says_one_line_and_leaves_nothing_half_written(project, own):
         assert end(process, signal.SIGINT) != 0
     said = (own.parent / "log.txt").read_text()
     assert "Traceback" not in said
-    assert said.count("interrupted; nothing half-written is left") == 3
+    assert said.count("interrupted; no incomplete output is left") == 3
     assert not [path for folder in ("data", "metrics") for path in (own / folder).rglob("*.part*")]
     run("dvc", "repro", cwd=own)
     assert (own / "dvc.lock").read_text() == (project / "dvc.lock").read_text()
@@ -175,7 +175,7 @@ def test_a_signal_to_a_stage_alone_ends_it_and_its_workers_in_one_line(own, numb
     assert gone(all_of_it)
     said = (own.parent / "log.txt").read_text()
     assert "Traceback" not in said
-    assert said.count("interrupted; nothing half-written is left") == 1
+    assert said.count("interrupted; no incomplete output is left") == 1
     assert not [path for folder in ("data", "metrics") for path in (own / folder).rglob("*.part*")]
 
 

@@ -1,1 +1,1 @@
-"""The ``genre`` command, one file a command."""
+"""The ``genre`` command, with one module for each subcommand."""

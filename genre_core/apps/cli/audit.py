@@ -1,4 +1,4 @@
-"""``genre audit``: look for faults of a data set."""
+"""``genre audit``: find problems in a data set."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from genre_core.terminal import say, say_json
 
 
 def audit(chosen: argparse.Namespace) -> int:
+    """Audit a data set; return exit code 0 if clean, else 1."""
     from dataclasses import asdict
 
     from genre_core.corpus import audit as auditing
@@ -23,30 +24,30 @@ def audit(chosen: argparse.Namespace) -> int:
     tracks = read_catalogue(root) if (root / CATALOGUE).exists() else folder.scan(root)[0]
     if not tracks:
         raise GenreError(f"{chosen.folder}: no audio file in this folder")
-    found = auditing.audit(root, tracks)
+    result = auditing.audit(root, tracks)
     if chosen.out:
         title = root.resolve().name
-        report.write(found, chosen.out, title=title, picture="report.png")
-        figures_data.audit(chosen.out / "report.png", [asdict(t) for t in found.tracks], title=title)
+        report.write(result, chosen.out, title=title, picture="report.png")
+        figures_data.audit(chosen.out / "report.png", [asdict(t) for t in result.tracks], title=title)
     if chosen.json:
-        rows = [{"file": row.file, "problems": list(filter(None, row.problems.split("; ")))} for row in found.tracks]
-        pairs = [asdict(pair) for pair in found.pairs]
-        said = {"pairs": pairs, "tracks": rows, "crossing_artists": found.crossing_artists, "not_looked_at": found.not_looked_at}
-        say_json(said)
-        return 0 if found.clean else FOUND
-    for pair in found.pairs:
+        rows = [{"file": row.file, "problems": list(filter(None, row.problems.split("; ")))} for row in result.tracks]
+        pairs = [asdict(pair) for pair in result.pairs]
+        answer = {"pairs": pairs, "tracks": rows, "crossing_artists": result.crossing_artists, "not_looked_at": result.not_looked_at}
+        say_json(answer)
+        return 0 if result.clean else FOUND
+    for pair in result.pairs:
         say(f"{pair.a} = {pair.b} ({pair.kind}, {pair.score:.3f}, shifted by {pair.offset_s:+.2f} s)")
-    for row in found.tracks:
+    for row in result.tracks:
         if row.problems:
             say(f"{row.file}: {row.problems}")
-    for artist in found.crossing_artists:
-        say(f"artist {artist} stands on two sides of the data set's own split")
-    if found.not_looked_at:
-        say(f"{found.not_looked_at} tracks are features made elsewhere: nothing was looked for in them")
-    flawed = sum(bool(row.problems) for row in found.tracks)
-    where = f"; report in {chosen.out / 'report.md'}" if chosen.out else ""
+    for artist in result.crossing_artists:
+        say(f"artist {artist} has tracks on two sides of the split that the data set defines")
+    if result.not_looked_at:
+        say(f"{result.not_looked_at} tracks are precomputed features without audio: they were not audited")
+    flawed = sum(bool(row.problems) for row in result.tracks)
+    report_note = f"; report in {chosen.out / 'report.md'}" if chosen.out else ""
     say(
-        f"{len(found.tracks)} files: {len(found.pairs)} pairs of copies, {flawed} files with a problem, "
-        f"{len(found.crossing_artists)} crossing artists{where}"
+        f"{len(result.tracks)} files: {len(result.pairs)} pairs of duplicates, {flawed} files with a problem, "
+        f"{len(result.crossing_artists)} crossing artists{report_note}"
     )
-    return 0 if found.clean else FOUND
+    return 0 if result.clean else FOUND

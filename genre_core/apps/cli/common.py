@@ -1,4 +1,4 @@
-"""What several commands share: exit codes, the chosen model, the files of a folder."""
+"""Helpers shared by commands: exit codes, model choice, audio files of folders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,26 @@ WRONG_INPUT = 2
 
 
 def chosen_predictor(chosen: str | None) -> tuple[str, Predictor]:
-    """Load the chosen model, else the one trained here on real music, else the packaged one."""
+    """Load the chosen model, else the default one.
+
+    The default is the model of the last run (`TRAINED`) if it was trained on real music, else the packaged one.
+
+    Parameters
+    ----------
+    chosen : str or None
+        Path of a model file, or ``pretrained`` for the packaged model; None for the default.
+
+    Returns
+    -------
+    name : str
+        Path of the model, or ``pretrained``.
+    predictor : Predictor
+
+    Raises
+    ------
+    GenreError
+        The file is missing or is not a model.
+    """
     from genre_core.inference.predictor import Predictor
 
     if chosen is None and TRAINED.exists():
@@ -29,7 +48,7 @@ def chosen_predictor(chosen: str | None) -> tuple[str, Predictor]:
 
 
 def introduction(name: str, predictor: Predictor) -> str:
-    """Say in a line what a model was trained on, and how well it did."""
+    """Describe a model in one line: training data, protocol and test accuracy."""
     from genre_core.evaluation.intervals import format_score
 
     model = predictor.model
@@ -37,12 +56,12 @@ def introduction(name: str, predictor: Predictor) -> str:
     protocol = f"protocol {info.get('protocol', '?')}{' (LEAKY)' if info.get('leaky') else ''}"
     data = f"{info.get('data_set', 'unknown data')!s}, {info.get('train_tracks', '?')} tracks"
     score = _score(name, info)
-    said = f"accuracy {format_score(score)} on {score['on']}" if score else ""
-    return f"model {name}: {model.type} trained on {data}, {protocol}; {said or 'no test score beside it'}"
+    accuracy = f"accuracy {format_score(score)} on {score['on']}" if score else ""
+    return f"model {name}: {model.type} trained on {data}, {protocol}; {accuracy or 'test score unknown'}"
 
 
 def _score(name: str, info: dict[str, Any]) -> dict[str, Any] | None:
-    """Find the model's test score: in its file, or in metrics/ if they are of this file."""
+    """Find the model's test score in its file, else in metrics/ if their digest matches."""
     from genre_core.util.files import digest, read_json
 
     keys = ("accuracy", "accuracy_low", "accuracy_high")
@@ -53,17 +72,30 @@ def _score(name: str, info: dict[str, Any]) -> dict[str, Any] | None:
         return {"on": on, **{key: values[key] for key in keys}}
 
     score = info.get("score")
-    if own := checked(score, str(score.get("on", "unknown tracks"))[:200] if isinstance(score, dict) else ""):
-        return own
+    if stored := checked(score, str(score.get("on", "unknown tracks"))[:200] if isinstance(score, dict) else ""):
+        return stored
     try:
-        found = read_json(Path(name).resolve().parents[2] / "metrics" / "test" / "metrics.json", max_bytes=1_000_000)
-        return checked(found["track"], f"{int(found['tracks'])} test tracks") if found["model"]["sha256"] == digest(name) else None
+        metrics = read_json(Path(name).resolve().parents[2] / "metrics" / "test" / "metrics.json", max_bytes=1_000_000)
+        return checked(metrics["track"], f"{int(metrics['tracks'])} test tracks") if metrics["model"]["sha256"] == digest(name) else None
     except (GenreError, OSError, ValueError, KeyError, TypeError, IndexError):
         return None
 
 
 def expand(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Expand folders to the audio files below them; return files and errors."""
+    """Expand folders to the audio files below them.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Paths of files and folders.
+
+    Returns
+    -------
+    files : list of str
+        The given files and the audio files of the folders. A given file is not checked.
+    errors : list of str
+        One message for each folder without audio files.
+    """
     from genre_core.audio.io import AUDIO_SUFFIXES
     from genre_core.util.files import walk
 
@@ -71,11 +103,11 @@ def expand(names: Sequence[str]) -> tuple[list[str], list[str]]:
     for name in names:
         path = Path(name)
         if path.is_dir():
-            below = (folder / file for folder, _, files_there in walk(path) for file in files_there if not file.startswith("."))
-            found = sorted(p for p in below if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
-            if not found:
+            paths = (folder / file for folder, _, files_there in walk(path) for file in files_there if not file.startswith("."))
+            audio_files = sorted(p for p in paths if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
+            if not audio_files:
                 errors.append(f"{name}: no audio file in this folder")
-            files += [str(p) for p in found]
+            files += [str(p) for p in audio_files]
         else:
             files.append(name)
     return files, errors

@@ -1,4 +1,4 @@
-"""``genre completion``: print a shell's completion script."""
+"""``genre completion``: print a completion script for a shell."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 def completion(chosen: argparse.Namespace) -> int:
-    """Print a shell's completion script."""
+    """Print a completion script for a shell."""
     import shtab
 
     from genre_core.apps.cli.main import parser

@@ -12,7 +12,7 @@ from genre_core.terminal import say, say_json
 
 
 def features(chosen: argparse.Namespace) -> int:
-    """Write features of files as arrays or as a table."""
+    """Write features of audio files as arrays or as a table."""
     from functools import partial
 
     from tqdm import tqdm
@@ -21,7 +21,7 @@ def features(chosen: argparse.Namespace) -> int:
     from genre_core.util.parallel import map_tracks
 
     if chosen.seconds and chosen.format == "npz":
-        raise GenreError("--seconds cuts the rows of --format csv; npz holds whole files")
+        raise GenreError("--seconds works only with --format csv; npz holds whole files")
     out = chosen.out or Path(f"features.{chosen.format}")
     if out.suffix != f".{chosen.format}":
         raise GenreError(f"--out {out}: write to a .{chosen.format} file")
@@ -30,20 +30,20 @@ def features(chosen: argparse.Namespace) -> int:
         kaggle.compile_numba()  # see https://github.com/numba/numba/issues/10128
     work = partial(tables.of_file, form=chosen.format, seconds=chosen.seconds)
     results = map_tracks(work, files, preload=("genre_core.features.tables",))
-    made = []
+    computed = []
     for result in tqdm(results, total=len(files), desc="features", unit="file", disable=True if len(files) < 2 else None):
         if isinstance(result, str):
             errors.append(result)
         else:
-            made.append(result)
-    if not made:
+            computed.append(result)
+    if not computed:
         raise GenreError("; ".join(errors) or "no file was given")
-    count = tables.write(out, made, chosen.format)
+    count = tables.write(out, computed, chosen.format)
     if chosen.json:
-        say_json({"out": str(out), "files": len(made), "rows": count, "failed": errors})
+        say_json({"out": str(out), "files": len(computed), "rows": count, "failed": errors})
     else:
-        what = f"{count} rows of {len(kaggle.COLUMNS)} columns" if chosen.format == "csv" else "log-mel and MFCC"
-        say(f"{out}: {what} of {len(made)} files")
+        content = f"{count} rows of {len(kaggle.COLUMNS)} columns" if chosen.format == "csv" else "log-mel and MFCC"
+        say(f"{out}: {content} of {len(computed)} files")
     for error in errors:
         say(f"error: {error}", sys.stderr)
     return WRONG_INPUT if errors else 0

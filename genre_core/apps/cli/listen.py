@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def listen(chosen: argparse.Namespace) -> int:
-    """Say the genre of the last seconds, over and over."""
+    """Show the genre of the last seconds until the audio ends or Ctrl-C."""
     import numpy as np
 
     from genre_core.inference.streaming import Listener, LiveAnswer
@@ -24,7 +24,7 @@ def listen(chosen: argparse.Namespace) -> int:
     name, predictor = chosen_predictor(chosen.model)
     listener = Listener(predictor.model, chosen.rate, context_seconds=chosen.context)
     size = round(chosen.every * chosen.rate)
-    shown: list[LiveAnswer] = []
+    answers: list[LiveAnswer] = []
     if not chosen.json:
         say(introduction(name, predictor), sys.stderr)
 
@@ -32,7 +32,7 @@ def listen(chosen: argparse.Namespace) -> int:
         answer = listener.now()
         if answer is None:
             return
-        shown.append(answer)
+        answers.append(answer)
         if chosen.json:
             values = {
                 "seconds": round(answer.seconds, 3),
@@ -60,20 +60,21 @@ def listen(chosen: argparse.Namespace) -> int:
         pass
     if sys.stdout.isatty() and not chosen.json:
         say("")
-    if not shown:
+    if not answers:
         needed = listener.model.segment_seconds
-        raise GenreError(f"{listener.seconds:.1f} s of audio came; at least {needed:g} s are needed for an answer")
-    latency = float(np.median([answer.latency_ms for answer in shown]))
-    say(f"latency {latency:.0f} ms (median), real-time factor {shown[-1].real_time_factor:.3f}", sys.stderr)
+        raise GenreError(f"{listener.seconds:.1f} s of audio received; an answer needs at least {needed:g} s")
+    latency = float(np.median([answer.latency_ms for answer in answers]))
+    say(f"latency {latency:.0f} ms (median), real-time factor {answers[-1].real_time_factor:.3f}", sys.stderr)
     return 0
 
 
 def _bar(share: float, width: int = 10) -> str:
+    """Draw a text bar; `share` is in [0, 1]."""
     return "#" * round(share * width) + "." * (width - round(share * width))
 
 
 def _stdin(size: int) -> Iterator[np.ndarray]:
-    """Blocks of `size` samples of 16-bit PCM; the last may be shorter."""
+    """Yield blocks of `size` samples of 16-bit PCM; the last may be shorter."""
     import numpy as np
 
     while data := sys.stdin.buffer.read(2 * size):
@@ -81,7 +82,7 @@ def _stdin(size: int) -> Iterator[np.ndarray]:
 
 
 def _microphone(rate: int, size: int) -> Iterator[np.ndarray]:
-    """Blocks of `size` samples of the default microphone, for ever."""
+    """Yield blocks of `size` samples of the default microphone, without end."""
     try:
         import sounddevice
     except (ImportError, OSError) as error:  # OSError: no PortAudio library
@@ -91,4 +92,4 @@ def _microphone(rate: int, size: int) -> Iterator[np.ndarray]:
             while True:
                 yield stream.read(size)[0][:, 0]
     except sounddevice.PortAudioError as error:
-        raise GenreError(f"no microphone: {error}; name another as the system's default, or pipe: --stdin") from None
+        raise GenreError(f"no microphone: {error}; choose another default microphone in the system settings, or pipe: --stdin") from None

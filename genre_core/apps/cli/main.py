@@ -1,4 +1,4 @@
-"""The ``genre`` command: its arguments, and its errors in one line."""
+"""The ``genre`` command: argument parser and one-line errors."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from genre_core.errors import GenreError, one_line
 from genre_core.terminal import say
 from genre_core.util.memory import is_out_of_memory
 
-_IF_REAL = f"default: {TRAINED} where it was trained on real music, else pretrained"
-_FILES_HELP = "audio file of any format, or a folder of them"
+_DEFAULT_MODEL_HELP = f"default: {TRAINED} if it was trained on real music, else pretrained"
+_FILES_HELP = "audio file of any format, or a folder with audio files"
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors escape control characters in file names."""
+    """Argument parser that escapes control characters in its errors."""
 
     def error(self, message: str) -> NoReturn:
         super().error(one_line(message))
@@ -34,20 +34,22 @@ def parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
 
     def command(name: str, summary: str, description: str, example: str, *, model: str = "", shown: str = "") -> argparse.ArgumentParser:
-        """Add a command, with ``--model`` and ``--json`` where their help is given."""
-        made = commands.add_parser(name, help=summary, description=description, epilog=f"example: {example}")
+        """Add a command, with ``--model`` or ``--json`` if its help is given."""
+        subparser = commands.add_parser(name, help=summary, description=description, epilog=f"example: {example}")
         if model:
-            made.add_argument("--model", metavar="PATH|pretrained", help=f"a model file, or the packaged one for real music ({model})")
+            subparser.add_argument(
+                "--model", metavar="PATH|pretrained", help=f"a model file, or `pretrained` for the packaged model of real music ({model})"
+            )
         if shown:
-            made.add_argument("--json", action="store_true", help=f"print {shown}")
-        return made
+            subparser.add_argument("--json", action="store_true", help=f"print {shown}")
+        return subparser
 
     predict = command(
         "predict",
         "the genre of audio files",
-        "Say the genre of audio files, with calibrated probabilities. Exit code 2 if a file could not be used.",
+        "Predict the genre of audio files, with calibrated probabilities. Exit code 2 if a file could not be used.",
         "genre predict song.mp3 album/ --top 3 --timeline song.png",
-        model=_IF_REAL,
+        model=_DEFAULT_MODEL_HELP,
         shown="a list of {file, genre, sure, probabilities, seconds, model}",
     )
     predict.add_argument("files", nargs="+", metavar="FILE", help=_FILES_HELP)
@@ -59,60 +61,70 @@ def parser() -> argparse.ArgumentParser:
     compare = command(
         "compare",
         "two models on the same tracks",
-        "Compare two files of predictions: the difference of accuracy with its interval, McNemar's test, where they differ.",
+        "Compare two files of predictions: the difference in accuracy with its interval, McNemar's test, and the tracks that differ.",
         "genre compare main metrics/test/predictions.csv",
         shown="the comparison as JSON",
     )
-    compare.add_argument("a", metavar="A", help="predictions (CSV: track, true, predicted, maybe artist), a git revision or an experiment")
-    compare.add_argument("b", metavar="B", help="of the second")
+    compare.add_argument(
+        "a", metavar="A", help="first model: predictions (CSV: track, true, predicted, optionally artist), a git revision or an experiment"
+    )
+    compare.add_argument("b", metavar="B", help="second model: the same choices as for A")
 
     audit = command(
         "audit",
-        "faults of a data set",
-        "Look for copies of one recording, artists on two sides of a split, and damaged audio. "
-        "Exit code 0: nothing found, 1: something, 2: no such data set.",
+        "problems in a data set",
+        "Find duplicates of a recording, artists on two sides of a split, and damaged audio. "
+        "Exit code 0: no problem found, 1: problems found, 2: the data set cannot be read.",
         "genre audit my_music --out audit/ --json",
         shown="{pairs: [{a, b, score, offset_s}], tracks: [{file, problems}]}",
     )
-    audit.add_argument("folder", nargs="?", default="data/raw", metavar="FOLDER", help="<genre>/<file> below it (default: %(default)s)")
-    audit.add_argument("--out", type=Path, metavar="DIR", help="write report.md, report.png, tracks.csv and pairs.csv there")
+    audit.add_argument(
+        "folder", nargs="?", default="data/raw", metavar="FOLDER", help="folder that holds <genre>/<file> (default: %(default)s)"
+    )
+    audit.add_argument("--out", type=Path, metavar="DIR", help="write report.md, report.png, tracks.csv and pairs.csv to this folder")
 
     explain = command(
         "explain",
-        "what carried the decision on a file",
-        "Take one band after another out of a file, and see by how much the genre's probability falls.",
+        "frequency bands that the predicted genre depends on",
+        "Remove one frequency band at a time from a file, and show by how much the probability of the genre falls.",
         "genre explain song.mp3 --out song.png",
-        model=_IF_REAL,
+        model=_DEFAULT_MODEL_HELP,
         shown="{file, genre, probability, bands, moments}",
     )
     explain.add_argument("file", metavar="FILE", help="audio file of any format")
-    explain.add_argument("--genre", metavar="GENRE", help="the genre that is asked about (default: the most probable one)")
-    explain.add_argument("--out", type=Path, metavar="OUT.PNG", help="draw bands and moments over the spectrogram")
+    explain.add_argument("--genre", metavar="GENRE", help="genre to explain (default: the most probable one)")
+    explain.add_argument("--out", type=Path, metavar="OUT.PNG", help="draw the bands and the probability over time on the spectrogram")
 
     listen = command(
         "listen",
         "live genres of a microphone or a pipe",
-        "Show the three most probable genres of the last seconds, over and over. Ctrl-C, or the end of the pipe, ends it.",
+        "Show the three most probable genres of the last seconds, repeatedly. Stop with Ctrl-C; it also stops at the end of the pipe.",
         "ffmpeg -i song.mp3 -f s16le -ac 1 -ar 22050 - | genre listen --stdin --rate 22050",
-        model=_IF_REAL,
-        shown="a line of JSON an answer: {seconds, genre, sure, probabilities, ...}",
+        model=_DEFAULT_MODEL_HELP,
+        shown="one line of JSON for each answer: {seconds, genre, sure, probabilities, ...}",
     )
-    listen.add_argument("--stdin", action="store_true", help="raw PCM on standard input, no microphone: mono, 16 bits, little endian")
+    listen.add_argument(
+        "--stdin", action="store_true", help="read raw PCM from standard input instead of the microphone: mono, 16 bits, little endian"
+    )
     listen.add_argument("--rate", type=_positive, default=22050, metavar="HZ", help="sample rate (default: %(default)s)")
     listen.add_argument("--every", type=_seconds, default=1.0, metavar="S", help="seconds between answers (default: %(default)s)")
-    listen.add_argument("--context", type=_seconds, default=15.0, metavar="S", help="seconds that an answer is of (default: %(default)s)")
+    listen.add_argument(
+        "--context", type=_seconds, default=15.0, metavar="S", help="seconds of audio used for an answer (default: %(default)s)"
+    )
 
     export = command(
         "export",
         "a model as ONNX",
-        "Write a model as ONNX: samples in, probabilities out; check it against torch on the test split, if there is one.",
+        "Write a model as ONNX: input samples, output probabilities. Then compare it with torch, on the test split if there is one.",
         "genre export genre.onnx --int8; examples/onnx_predict.py runs the file without this package",
-        model=f"default: {TRAINED} where it is, else pretrained",
+        model=f"default: {TRAINED} if it exists, else pretrained",
         shown="{file, bytes, largest_difference, changed_answers, tracks, latency_ms}",
     )
     export.add_argument("out", type=Path, metavar="OUT.onnx")
-    export.add_argument("--without-features", action="store_true", help="windows of normalised features in, logits out")
-    export.add_argument("--int8", action="store_true", help="weights in 8 bits")
+    export.add_argument(
+        "--without-features", action="store_true", help="input windows of normalised features instead of samples, output logits"
+    )
+    export.add_argument("--int8", action="store_true", help="store the weights in 8 bits")
 
     features = command(
         "features",
@@ -121,17 +133,19 @@ def parser() -> argparse.ArgumentParser:
         "genre features my_music --format csv --seconds 3 --out features_3_sec.csv",
         shown="{out, files, rows, failed}",
     )
-    features.add_argument("files", nargs="+", metavar="FILE", help=f"{_FILES_HELP}; the label is its folder")
+    features.add_argument("files", nargs="+", metavar="FILE", help=f"{_FILES_HELP}; the label of a file is the name of its folder")
     features.add_argument("--format", choices=("npz", "csv"), default="npz", help="default: %(default)s")
-    features.add_argument("--seconds", type=_seconds, metavar="S", help="csv: a row for each stretch of this length (default: one a file)")
+    features.add_argument(
+        "--seconds", type=_seconds, metavar="S", help="csv: one row for each excerpt of this length (default: one row for each file)"
+    )
     features.add_argument("--out", type=Path, metavar="FILE", help="default: features.npz or features.csv")
 
     serve = command(
         "serve",
-        "a page and an HTTP API",
-        "Serve a page to drop files on or to record, and an HTTP API, on this machine alone. Needs: pip install '.[app]'.",
+        "a web page and an HTTP API",
+        "Serve a web page for files and recordings, and an HTTP API, on this machine only. Needs: pip install '.[app]'.",
         "genre serve --port 7860; curl --data-binary @song.mp3 http://127.0.0.1:7860/api/predict",
-        model=_IF_REAL,
+        model=_DEFAULT_MODEL_HELP,
     )
     serve.add_argument("--host", type=_host, default="127.0.0.1", help="default: %(default)s, which other machines cannot reach")
     serve.add_argument(
@@ -140,14 +154,14 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         type=_host,
         metavar="NAME",
-        help="another name or address under which the page may be asked for, beside localhost and --host; may be given again",
+        help="further name or address under which browsers may open the page, besides localhost and --host; can be repeated",
     )
     serve.add_argument("--port", type=_port, default=7860, help="default: %(default)s")
 
     completion = command(
         "completion",
-        "completion for a shell",
-        "Print a script that completes commands and options.",
+        "a completion script for a shell",
+        "Print a shell script that completes commands and options.",
         "genre completion bash > ~/.local/share/bash-completion/completions/genre",
     )
     completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
@@ -155,10 +169,22 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code: 0, 1 when audit found something, or 2 when something could not be used."""
+    """Run a command and return its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Arguments of the command line; by default those of the process.
+
+    Returns
+    -------
+    int
+        0 for success, 1 if ``genre audit`` found problems, 2 if an input could not be used, 130 after Ctrl-C.
+    """
     chosen = parser().parse_args(arguments)
     warnings.showwarning = _warn
-    run = getattr(import_module(f"genre_core.apps.cli.{chosen.command}"), chosen.command)  # imports what this command needs alone
+    # Import only the module of this command: the imports of all commands take seconds.
+    run = getattr(import_module(f"genre_core.apps.cli.{chosen.command}"), chosen.command)
     try:
         return int(run(chosen))
     except KeyboardInterrupt:
@@ -166,10 +192,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except GenreError as error:
         say(f"error: {error}", sys.stderr)
         return WRONG_INPUT
-    except BrokenPipeError:  # the reader of our output left: `genre predict ... | head`
+    except BrokenPipeError:  # the reader of the output has ended: `genre predict ... | head`
         sys.stderr.close()
         return 0
-    except OSError as error:  # a full disk, a folder that may not be written, a port that is taken
+    except OSError as error:  # for example a full disk, a read-only folder or a port in use
         say(f"error: {error}", sys.stderr)
         return WRONG_INPUT
     except (MemoryError, RuntimeError) as error:
@@ -185,19 +211,19 @@ def _warn(message: Warning | str, *rest: object, **more: object) -> None:
 
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 
 
 def _host(text: str) -> str:
     if not text.strip() or not text.isprintable():
-        raise argparse.ArgumentTypeError(f"{text!r} is no host name or address")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a host name or address")
     return text.strip()
 
 
 def _port(text: str) -> int:
     if _positive(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: 1 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to 65535")
     return int(text)
 
 
@@ -207,7 +233,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0.1 <= value <= 600:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0.1 to 600")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.1 to 600")
     return value
 
 

@@ -1,4 +1,4 @@
-"""``genre predict``: say the genre of audio files."""
+"""``genre predict``: predict the genre of audio files."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def predict(chosen: argparse.Namespace) -> int:
+    """Predict the genre of audio files; return exit code 2 after an error."""
     from concurrent.futures import ThreadPoolExecutor
 
     from tqdm import tqdm
@@ -25,40 +26,40 @@ def predict(chosen: argparse.Namespace) -> int:
 
     files, errors = expand(chosen.files)
     if chosen.timeline and len(files) != 1:
-        raise GenreError(f"--timeline {chosen.timeline}: draws one file, {len(files)} were given")
+        raise GenreError(f"--timeline {chosen.timeline}: can draw only one file, but {len(files)} were given")
     if chosen.timeline and chosen.timeline.suffix.lower() != ".png":
         raise GenreError(f"--timeline {chosen.timeline}: write to a .png file")
     name, predictor = chosen_predictor(chosen.model)
     if not chosen.json and files:
         say(introduction(name, predictor))
 
-    def one(file: str) -> Prediction | str:
+    def predict_one(file: str) -> Prediction | str:
         one_thread()
         try:
             return predictor.predict_file(file)
         except GenreError as error:
             return str(error)
 
-    done = []
+    predictions = []
     warnings.simplefilter("always", SilenceWarning)
-    # Threads, not processes: decoding, FFT and convolution release the interpreter's lock, and one model serves all.
+    # Threads, not processes: decoding, FFT and convolution release the GIL, and all threads share one model.
     with ThreadPoolExecutor(cores()) as pool:
-        results = zip(files, pool.map(one, files), strict=True)
+        results = zip(files, pool.map(predict_one, files), strict=True)
         for file, result in tqdm(results, total=len(files), desc="predict", unit="file", disable=True if len(files) < 4 else None):
             if isinstance(result, str):
                 errors.append(result)
                 continue
-            done.append((file, result))
+            predictions.append((file, result))
             if not chosen.json:
                 top = list(result.probabilities.items())[: chosen.top]
                 answer = ", ".join(f"{genre} {p:.2f}" for genre, p in top)
                 say(f"{file}: {answer if result.sure else f'not sure ({answer})'}")
     if chosen.json:
-        say_json([_as_json(file, result, name) for file, result in done])
-    if chosen.timeline and done:
+        say_json([_as_json(file, result, name) for file, result in predictions])
+    if chosen.timeline and predictions:
         from genre_core.reports import figures_prediction
 
-        file, result = done[0]
+        file, result = predictions[0]
         figures_prediction.timeline(
             chosen.timeline,
             result.starts_seconds,

@@ -18,14 +18,14 @@ def serve(chosen: argparse.Namespace) -> NoReturn:
     except ImportError as error:
         raise GenreError(f"package {error.name} is missing: pip install '.[app]'") from None
     name, predictor = chosen_predictor(chosen.model)
-    hosts = {*guard.LOOPBACK, *chosen.allow_host, chosen.host} - {"0.0.0.0", "::"}  # noqa: S104 (no page is asked for under these)
+    hosts = {*guard.LOOPBACK, *chosen.allow_host, chosen.host} - {"0.0.0.0", "::"}  # noqa: S104 (wildcard addresses: no browser requests a page under them)
     application = api.application(predictor, name, introduction(name, predictor), hosts=hosts)
     with server.listen(chosen.host, chosen.port) as listener:
         host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
         if not guard.is_loopback(chosen.host):
             say(
                 f"warning: other machines can reach {host}: anybody there can use this server, without a password; "
-                f"it answers to {', '.join(sorted(hosts))} (--allow-host adds a name)",
+                f"it answers requests for {', '.join(sorted(hosts))} (--allow-host adds a name)",
                 sys.stderr,
             )
         say(f"http://{host}:{chosen.port}  (Ctrl-C ends it)")

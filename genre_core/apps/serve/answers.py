@@ -1,4 +1,4 @@
-"""Answers of the server as JSON, with pictures."""
+"""JSON answers of the server, with pictures."""
 
 from __future__ import annotations
 
@@ -14,11 +14,26 @@ from genre_core.inference.predictor import Prediction, Predictor
 from genre_core.inference.streaming import LiveAnswer
 from genre_core.reports import figures_prediction
 
-_EXPLAINED_SECONDS = 60.0  # of a longer file, its middle: eight passes over an hour would take minutes
+# A longer file is explained on its middle only: eight forward passes over an hour of audio would take minutes.
+_EXPLAINED_SECONDS = 60.0
 
 
 def as_json(said: Prediction, name: str, model_name: str, genres: list[str]) -> dict[str, Any]:
-    """The answer on a file; `genres` are the columns of the timeline."""
+    """Build the JSON answer for a file.
+
+    Parameters
+    ----------
+    said : Prediction
+    name, model_name : str
+        Name of the file and of the model, as shown to the client.
+    genres : list of str
+        Genres of the timeline's columns, in order.
+
+    Returns
+    -------
+    dict
+        Answer of ``/api/predict``; times are in seconds.
+    """
     return {
         "file": name,
         "genre": said.genre,
@@ -36,7 +51,15 @@ def as_json(said: Prediction, name: str, model_name: str, genres: list[str]) -> 
 
 
 def live_json(answer: LiveAnswer | None, seconds: float) -> dict[str, Any]:
-    """The answer on live audio: no genre before the first whole window."""
+    """Build the JSON answer for live audio.
+
+    Parameters
+    ----------
+    answer : LiveAnswer or None
+        Current prediction; None before the first whole window, which gives ``"genre": null``.
+    seconds : float
+        Length of the audio received, in seconds.
+    """
     if answer is None:
         return {"seconds": round(seconds, 3), "genre": None}
     return {
@@ -49,22 +72,28 @@ def live_json(answer: LiveAnswer | None, seconds: float) -> dict[str, Any]:
 
 
 def pictures(predictor: Predictor, said: Prediction, audio: Audio, name: str) -> dict[str, str]:
-    """Draw the timeline and the explanation as PNG in data URLs."""
+    """Draw the timeline and the explanation as PNG data URLs.
+
+    Returns
+    -------
+    dict of str
+        URLs of the pictures ``timeline`` and ``carried`` (the explanation by occlusion).
+    """
     model = predictor.model.timeline_model()
-    whole = round(_EXPLAINED_SECONDS * audio.sample_rate)
-    first = max(0, (len(audio.y) - whole) // 2)
-    part = audio.y[first : first + whole]
-    seconds = len(part) / audio.sample_rate
+    max_samples = round(_EXPLAINED_SECONDS * audio.sample_rate)
+    first_sample = max(0, (len(audio.y) - max_samples) // 2)
+    excerpt = audio.y[first_sample : first_sample + max_samples]
+    seconds = len(excerpt) / audio.sample_rate
     starts = [float(s) for s in said.starts_seconds if s + said.window_seconds <= seconds + 1e-6] or [0.0]
-    found = explain(model, part, audio.sample_rate, starts, said.genre)
-    over_time, carried = io.BytesIO(), io.BytesIO()
+    occlusion = explain(model, excerpt, audio.sample_rate, starts, said.genre)
+    timeline_png, explanation_png = io.BytesIO(), io.BytesIO()
     title = f"{name[:80]}: {said.genre}"
     figures_prediction.timeline(
-        over_time, said.starts_seconds, said.timeline, model.genres, segment_seconds=said.window_seconds, title=title
+        timeline_png, said.starts_seconds, said.timeline, model.genres, segment_seconds=said.window_seconds, title=title
     )
-    title = f"P({said.genre}) without each band" + (f", middle {seconds:.0f} s" if first else "")
-    figures_prediction.explanation(carried, found, segment_seconds=said.window_seconds, title=title)
+    title = f"P({said.genre}) without each band" + (f", middle {seconds:.0f} s" if first_sample else "")
+    figures_prediction.explanation(explanation_png, occlusion, segment_seconds=said.window_seconds, title=title)
     return {
-        key: f"data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}"
-        for key, picture in (("timeline", over_time), ("carried", carried))
+        key: f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"
+        for key, png in (("timeline", timeline_png), ("carried", explanation_png))
     }

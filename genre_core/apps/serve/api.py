@@ -1,4 +1,4 @@
-"""The routes of the page and the HTTP API."""
+"""Routes of the page and of the HTTP API."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ from genre_core.terminal import say
 from genre_core.util.memory import is_out_of_memory
 from genre_core.util.parallel import cores
 
-LIVE_SECONDS = 10.0  # of which a live answer is
-WAITING = 8  # requests in the queue
-MOST_AT_ONCE = 4  # files, however many cores there are: more would not fit the memory that the server allows itself
+LIVE_SECONDS = 10.0  # length of the audio behind a live answer
+WAITING = 8  # most requests in the queue
+# Files processed at once, on any number of cores: more would exceed the memory limit of the server.
+MOST_AT_ONCE = 4
 _STATIC = Path(__file__).with_name("static")
 _PAGES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js", "/samples.js": "samples.js"}
 
@@ -37,27 +38,30 @@ _PAGES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js", "/s
 def application(
     predictor: Predictor, model_name: str, introduction: str, limits: Limits | None = None, hosts: Iterable[str] = LOOPBACK
 ) -> Guard:
-    """Make the page at ``/`` and the API at ``/api/predict`` and ``/api/live``.
+    """Build the ASGI application of the page and the API.
+
+    The page is at ``/``, the API at ``/api/about``, ``/api/predict`` and ``/api/live``.
 
     Parameters
     ----------
     predictor : Predictor
     model_name, introduction : str
-        Shown on the page.
+        Name and one-line description of the model, for the page.
     limits : Limits, optional
+        Limits of an upload; by default those of `Limits`.
     hosts : iterable of str
-        Host names that may be asked for: see `Guard`.
+        Host names and addresses allowed in requests: see `Guard`.
 
     Returns
     -------
     Guard
-        An ASGI application.
+        ASGI application.
     """
     limits = limits or Limits()
     bench = Bench(min(cores(), MOST_AT_ONCE), WAITING)
 
     def share_cores() -> None:
-        """Compute with this thread's share of the cores."""
+        """Limit torch in this thread to its share of the cores."""
         torch.set_num_threads(max(1, cores() // max(1, bench.working)))
 
     async def predict(request: Request) -> Response:
@@ -66,19 +70,19 @@ def application(
 
         def work(file: IO[bytes]) -> dict[str, Any]:
             share_cores()
-            said, audio = judge(predictor, file, name, limits)
-            answer = as_json(said, name, model_name, predictor.model.genres)
-            return {**answer, "pictures": pictures(predictor, said, audio, name)} if with_pictures else answer
+            prediction, audio = judge(predictor, file, name, limits)
+            answer = as_json(prediction, name, model_name, predictor.model.genres)
+            return {**answer, "pictures": pictures(predictor, prediction, audio, name)} if with_pictures else answer
 
         with temporary_file() as file:
             await receive(request, file, name, limits.megabytes, limits)
-            return JSONResponse(await _in_turn(bench, request, work, file))
+            return JSONResponse(await _run_in_turn(bench, request, work, file))
 
     async def live(request: Request) -> Response:
-        said = request.query_params.get("rate", "")
-        rate = int(said) if re.fullmatch(r"[0-9]{4,6}", said) else 0
+        rate_text = request.query_params.get("rate", "")
+        rate = int(rate_text) if re.fullmatch(r"[0-9]{4,6}", rate_text) else 0
         if not 8_000 <= rate <= 192_000:
-            raise RefusedError(422, f"rate {said[:20]!r} is no sample rate from 8,000 to 192,000 Hz")
+            raise RefusedError(422, f"rate {rate_text[:20]!r} is not a sample rate from 8,000 to 192,000 Hz")
 
         def work(data: bytes) -> dict[str, Any]:
             share_cores()
@@ -89,7 +93,7 @@ def application(
         with io.BytesIO() as file:
             await receive(request, file, "live audio", LIVE_SECONDS * 192_000 * 2 / 1e6, limits)
             data = file.getvalue()
-        return JSONResponse(await _in_turn(bench, request, work, data[: len(data) // 2 * 2]))
+        return JSONResponse(await _run_in_turn(bench, request, work, data[: len(data) // 2 * 2]))
 
     async def about(request: Request) -> Response:
         return JSONResponse(
@@ -108,7 +112,7 @@ def application(
 
     def failed(request: Request, error: Exception) -> Response:
         say(f"error: {request.method} {request.url.path}: {type(error).__name__}: {error}", sys.stderr)
-        return JSONResponse({"error": f"the server failed ({type(error).__name__}); its terminal says more"}, 500)
+        return JSONResponse({"error": f"the server failed ({type(error).__name__}); its terminal shows the error"}, 500)
 
     def bounded(handler: Any) -> Any:
         async def answer(request: Request) -> Response:
@@ -116,7 +120,8 @@ def application(
                 async with bench.place():
                     return await handler(request)
             except BusyError:
-                await drain(request, limits)  # an answer before the end of an upload is lost on the way
+                # Clients lose an answer that is sent before their upload ends.
+                await drain(request, limits)
                 return JSONResponse(
                     {"error": f"{bench.places} files are waiting; try again in {RETRY_AFTER_SECONDS} s"},
                     503,
@@ -131,7 +136,7 @@ def application(
             except Exception as error:
                 if not is_out_of_memory(error):
                     return failed(request, error)
-                return JSONResponse({"error": "this needs more memory than there is now; try a shorter file, or again later"}, 507)
+                return JSONResponse({"error": "not enough memory is free for this file; try a shorter file, or try again later"}, 507)
 
         return answer
 
@@ -141,7 +146,9 @@ def application(
     return Guard(Starlette(routes=routes), hosts)
 
 
-async def _in_turn(bench: Bench, request: Request, work: Any, *arguments: Any) -> dict[str, Any]:
+async def _run_in_turn(bench: Bench, request: Request, work: Any, *arguments: Any) -> dict[str, Any]:
+    """Run `work` in its turn; raise ClientDisconnect if the client has left."""
+
     async def wanted() -> bool:
         return not await request.is_disconnected()
 

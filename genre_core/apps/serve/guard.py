@@ -1,7 +1,8 @@
-"""Who may ask: a list of host names, and no page of another site.
+"""Protection against foreign host names and pages of other sites.
 
-A page that a browser shows can send requests to this machine. Its name is in ``Origin``; where it made its own name point to this
-machine (DNS rebinding), that name is in ``Host``. Both are compared with the hosts that were allowed.
+A page of another site, opened in a browser on this machine, can send requests to this server. The browser puts the site's name into the
+``Origin`` header. If the site's own name resolves to this machine (DNS rebinding), the name is in the ``Host`` header. `Guard` compares
+``Host`` with the allowed host names, and ``Origin`` with ``Host``.
 """
 
 from __future__ import annotations
@@ -27,13 +28,15 @@ _HEADERS = {
 
 
 class Guard:
-    """ASGI middleware: refuse foreign hosts and origins, and add security headers.
+    """ASGI middleware that refuses foreign hosts and adds security headers.
+
+    A refused HTTP request gets status 403; a WebSocket is closed.
 
     Parameters
     ----------
     app : ASGI application
     hosts : iterable of str
-        Names and addresses under which the server may be asked, without ports.
+        Host names and addresses allowed in the ``Host`` header, without ports.
     """
 
     def __init__(self, app: ASGIApp, hosts: Iterable[str]) -> None:
@@ -44,7 +47,7 @@ class Guard:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        if scope["type"] != "http":  # the page opens no WebSocket
+        if scope["type"] != "http":  # the page does not use WebSockets
             await send({"type": "websocket.close", "code": 1008})
             return
 
@@ -60,9 +63,9 @@ class Guard:
             await self.app(scope, receive, send_guarded)
 
     def _refusal(self, scope: Scope) -> str | None:
-        """Why a request is refused; None where it is not."""
-        found = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-        host = found[0] if len(found) == 1 else ""
+        """Return the reason to refuse a request; None if it is allowed."""
+        host_values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        host = host_values[0] if len(host_values) == 1 else ""
         if _name(host) not in self.hosts:
             return f"host {host[:200]!r} is not allowed; `genre serve --allow-host NAME` allows one"
         origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
@@ -72,7 +75,7 @@ class Guard:
 
 
 def _netloc(origin: str) -> str:
-    """``host:port`` of an Origin header; empty where it has none, as ``null``."""
+    """Return ``host:port`` of an Origin header; empty for ``null`` and other schemes."""
     try:
         parts = urlsplit(origin)
     except ValueError:
@@ -81,7 +84,7 @@ def _netloc(origin: str) -> str:
 
 
 def _name(host: str) -> str:
-    """Return the name in a Host header, without port and brackets."""
+    """Return the host name of a Host header, without port and brackets."""
     try:
         return (urlsplit(f"//{host}").hostname or "") if host and "/" not in host and "@" not in host else ""
     except ValueError:
@@ -89,7 +92,10 @@ def _name(host: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach a server on `host`."""
+    """Tell whether `host` is a loopback name or address.
+
+    Only this machine can reach a server on a loopback address.
+    """
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""The server around the API: bounded connections, and an end within seconds."""
+"""HTTP server of the API, with bounded connections and a fast shutdown."""
 
 from __future__ import annotations
 
@@ -22,16 +22,19 @@ from genre_core.terminal import say
 from genre_core.util.memory import limit_memory
 
 CONNECTIONS = 64
-END_SECONDS = 2  # for requests under way, when the server is told to end
-MEMORY_BYTES = 1_100_000_000  # beside what the server has when it starts
+END_SECONDS = 2  # time that open requests have left when the server stops
+MEMORY_BYTES = 1_100_000_000  # in addition to the memory in use at the start
 _FULL = f"HTTP/1.1 503 Service Unavailable\r\nRetry-After: {RETRY_AFTER_SECONDS}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode()
 
 
 class _Protocol(H11Protocol):
-    """uvicorn's, with an end for connections that are too many, send no whole request, or read no answer."""
+    """uvicorn's HTTP protocol with limits on connections.
+
+    It closes connections beyond `CONNECTIONS`, and connections whose client does not send a whole request or does not read the answer.
+    """
 
     _timer: asyncio.TimerHandle | None = None
-    _before: tuple[object, bool] = (None, False)
+    _last_state: tuple[object, bool] = (None, False)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -39,38 +42,44 @@ class _Protocol(H11Protocol):
             transport.write(_FULL)
             transport.close()
             return
-        self._timer = self.loop.call_later(Limits.stall_seconds, self._look)
+        self._timer = self.loop.call_later(Limits.stall_seconds, self._close_if_stalled)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
         super().connection_lost(exc)
 
-    def _look(self) -> None:
-        """End the connection if it waits for a request, or for its client to read, as long as since the last look."""
+    def _close_if_stalled(self) -> None:
+        """Close the connection if it has waited for its client since the last check."""
         idle = self.cycle is None or self.cycle.response_complete
-        now = (self.cycle, idle or self.flow.write_paused)
-        if now[1] and (now == self._before or self.cycle is None):
+        state = (self.cycle, idle or self.flow.write_paused)
+        if state[1] and (state == self._last_state or self.cycle is None):
             self.transport.abort()
             return
-        self._before = now
-        self._timer = self.loop.call_later(Limits.stall_seconds, self._look)
+        self._last_state = state
+        self._timer = self.loop.call_later(Limits.stall_seconds, self._close_if_stalled)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Open a listening socket; OSError if the port is taken or the host is foreign."""
+    """Open a listening socket.
+
+    Raises
+    ------
+    OSError
+        The port is in use, or `host` is not an address of this machine.
+    """
     return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
 
 
 def server(application: Guard) -> uvicorn.Server:
-    """Make a server that bounds connections, writes no log, and ends within seconds."""
+    """Build a server with bounded connections, no log and a fast shutdown."""
     return uvicorn.Server(
         uvicorn.Config(
             application,
             http=_Protocol,
             ws="none",
             lifespan="off",
-            log_level="critical",  # what clients do wrong is no news, and must not fill a log
+            log_level="critical",  # errors of clients must not fill a log
             backlog=CONNECTIONS,
             timeout_keep_alive=5,
             timeout_graceful_shutdown=END_SECONDS,
@@ -80,51 +89,54 @@ def server(application: Guard) -> uvicorn.Server:
 
 
 def serve(application: Guard, listener: socket.socket) -> NoReturn:
-    """Serve until Ctrl-C or SIGTERM, which end the process."""
+    """Serve until Ctrl-C or SIGTERM, then end the process."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)  # uvicorn ends at the signal, then raises it once more
+        signal.signal(number, lambda *_: None)  # uvicorn stops at the signal, then raises it again
     running = server(application)
     limit_memory(MEMORY_BYTES)
-    _own_stderr()
+    _silence_decoders()
     _raise_open_files()
-    said: set[str] = set()
+    reported: set[str] = set()
 
     def failed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        if (message := str(context.get("message"))) not in said:  # once: thousands of connections can fail alike
-            said.add(message)
+        if (message := str(context.get("message"))) not in reported:  # once: thousands of connections can fail in the same way
+            reported.add(message)
             say(f"error: {message}", sys.stderr)
 
     async def main() -> None:
         asyncio.get_running_loop().set_exception_handler(failed)
         await running.serve([listener])
 
-    def end_for_certain() -> None:
+    def exit_after_shutdown() -> None:
         while not running.should_exit:
             time.sleep(0.2)
         time.sleep(END_SECONDS + 1.5)
-        os._exit(0)  # an answer that its client does not read keeps its task, and the loop, for ever
+        os._exit(0)  # a client that does not read its answer keeps the event loop alive forever
 
-    threading.Thread(target=end_for_certain, daemon=True).start()
+    threading.Thread(target=exit_after_shutdown, daemon=True).start()
     asyncio.run(main())
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # a thread that works on a file cannot be stopped
+    os._exit(0)  # a thread that processes a file cannot be stopped
 
 
-def _own_stderr() -> None:
-    """Keep standard error for our own lines: decoders write a note for each damaged frame to it."""
+def _silence_decoders() -> None:
+    """Keep standard error for the server's own lines.
+
+    Decoders write a message for each damaged frame to file descriptor 2.
+    """
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.flush()
         sys.stderr = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="backslashreplace")
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 2)
-        os.close(nowhere)
+        null_file = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null_file, 2)
+        os.close(null_file)
 
 
 def _raise_open_files() -> None:
-    """Allow as many open files as the system does: each connection is one."""
+    """Raise the limit of open files: each connection needs one."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))

@@ -1,4 +1,4 @@
-"""Receive uploads within limits, and judge them."""
+"""Uploads: receive files within limits and predict their genre."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Limits:
     Attributes
     ----------
     megabytes, seconds : float
-        Size of the file, and length of its audio.
+        Largest size of the file in MB (10^6 bytes), and largest length of its audio in seconds.
     decode_seconds : float
-        What decoding may take.
+        Longest time for decoding, in seconds.
     stall_seconds, upload_seconds : float
-        Longest silence of the client, and what the whole upload may take.
+        Longest pause of the client, and longest time for the whole upload, in seconds.
     """
 
     megabytes: float = 60.0
@@ -38,11 +38,17 @@ class Limits:
     upload_seconds: float = 120.0
 
 
-_SLOWEST_BYTES = 16_000  # a second
+_MIN_BYTES_PER_SECOND = 16_000
 
 
 class RefusedError(Exception):
-    """A request that cannot be served, with its status."""
+    """Refusal of a request, with its HTTP status.
+
+    Attributes
+    ----------
+    status : int
+        HTTP status of the answer, such as 413.
+    """
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -50,34 +56,74 @@ class RefusedError(Exception):
 
 
 def judge(predictor: Predictor, file: IO[bytes], name: str, limits: Limits) -> tuple[Prediction, Audio]:
-    """Predict from an uploaded file, within the limits; an error names `name`."""
-    warnings.simplefilter("ignore", SilenceWarning)  # the answer says "not sure"; catch_warnings would mix up the threads
+    """Predict the genre of an uploaded file, within the limits.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    file : binary file
+        Content of the upload.
+    name : str
+        Name of the file in error messages.
+    limits : Limits
+
+    Returns
+    -------
+    prediction : Prediction
+    audio : Audio
+        Decoded audio.
+
+    Raises
+    ------
+    GenreError
+        The file is not audio, is damaged, or exceeds the limits.
+    """
+    warnings.simplefilter("ignore", SilenceWarning)  # the answer says "not sure"; catch_warnings is not thread-safe
     return predictor.decode_and_predict(name, file=file, max_seconds=limits.seconds, deadline_s=limits.decode_seconds)
 
 
 def temporary_file() -> IO[bytes]:
-    """Open a file without a name: nothing of it is left, however the server ends."""
+    """Open a temporary file without a name, so the system always removes it.
+
+    Raises
+    ------
+    RefusedError
+        The temporary folder is full or cannot be used (status 507).
+    """
     try:
-        return tempfile.TemporaryFile(buffering=0)  # a buffer would fail once more when it is closed
+        return tempfile.TemporaryFile(buffering=0)  # on a full disk, closing a buffered file would fail again
     except OSError as error:
         raise RefusedError(507, _no_room(error)) from None
 
 
 def _no_room(error: OSError) -> str:
-    said = "is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else f"cannot be used ({error.strerror})"
-    return f"the server's temporary folder {said}; make room there, or set TMPDIR to another"
+    """Return the message for an error of the temporary folder."""
+    problem = "is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else f"cannot be used ({error.strerror})"
+    return f"the server's temporary folder {problem}; make room there, or set TMPDIR to another"
 
 
 async def receive(request: Request, file: IO[bytes], name: str, megabytes: float, limits: Limits) -> None:
-    """Write the body to `file`.
+    """Write the body of a request to `file`, and rewind the file.
+
+    Parameters
+    ----------
+    request : Request
+    file : binary file
+        Open file for the body.
+    name : str
+        Name of the file in error messages.
+    megabytes : float
+        Largest size of the body, in MB (10^6 bytes).
+    limits : Limits
+        Limits of time; `megabytes` replaces their size.
 
     Raises
     ------
     RefusedError
-        It is too large, comes too slowly, or the disk is full.
+        The body is too large (status 413) or comes too slowly (408), or the disk is full (507).
     """
     size = 0
-    began = time.monotonic()
+    started = time.monotonic()
     blocks = request.stream()
     try:
         async with asyncio.timeout(limits.upload_seconds):
@@ -89,11 +135,12 @@ async def receive(request: Request, file: IO[bytes], name: str, megabytes: float
                 size += len(block)
                 if size > megabytes * 1e6:
                     raise RefusedError(413, f"{name}: larger than {megabytes:g} MB; cut it")
-                if time.monotonic() - began > limits.stall_seconds + size / _SLOWEST_BYTES:  # who drips holds a place for nothing
+                # A slow client would block a place in the queue.
+                if time.monotonic() - started > limits.stall_seconds + size / _MIN_BYTES_PER_SECOND:
                     raise TimeoutError
-                rest = memoryview(block)
-                while rest:
-                    rest = rest[file.write(rest) :]
+                remaining = memoryview(block)
+                while remaining:
+                    remaining = remaining[file.write(remaining) :]
     except TimeoutError:
         raise RefusedError(408, f"{name}: the upload stalled, or took longer than {limits.upload_seconds:g} s; send it again") from None
     except OSError as error:
@@ -102,13 +149,13 @@ async def receive(request: Request, file: IO[bytes], name: str, megabytes: float
 
 
 async def drain(request: Request, limits: Limits) -> None:
-    """Read the rest of a body that is not used, for a short while."""
-    left = limits.megabytes * 1e6
+    """Read and discard the rest of a body, within the limits."""
+    bytes_left = limits.megabytes * 1e6
     try:
         async with asyncio.timeout(limits.stall_seconds):
             async for block in request.stream():
-                left -= len(block)
-                if left < 0:
+                bytes_left -= len(block)
+                if bytes_left < 0:
                     return
     except (TimeoutError, ClientDisconnect):
         return

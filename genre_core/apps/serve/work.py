@@ -1,4 +1,4 @@
-"""How much is done at once: as many files as there are cores, a short queue, and no more."""
+"""Bounded concurrency: a few worker threads and a short queue."""
 
 from __future__ import annotations
 
@@ -14,23 +14,27 @@ RETRY_AFTER_SECONDS = 5
 
 
 class BusyError(Exception):
-    """The queue is full."""
+    """Error for a full queue."""
 
 
 class Bench:
-    """Places for requests, and turns for the work that they ask for.
+    """Bounded places for requests and bounded threads for their work.
 
     Parameters
     ----------
     turns : int
-        Pieces of work at once, each in a thread.
+        Largest number of threads that work at the same time.
     waiting : int
-        Requests that may wait for a turn, or for the rest of their upload, beside those.
+        Largest number of further requests, which wait for a thread or for the rest of their upload.
 
     Attributes
     ----------
+    places : int
+        Largest number of requests: `turns` plus `waiting`.
+    taken : int
+        Number of requests that hold a place.
     working : int
-        Threads that work. None of them can be stopped.
+        Number of threads that work now. A thread cannot be stopped.
     """
 
     def __init__(self, turns: int, waiting: int) -> None:
@@ -41,12 +45,12 @@ class Bench:
 
     @contextlib.asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Hold a place while a request is served.
+        """Hold a place for a request inside a ``with`` block.
 
         Raises
         ------
         BusyError
-            All are taken.
+            All places are taken.
         """
         if self.taken >= self.places:
             raise BusyError
@@ -57,7 +61,21 @@ class Bench:
             self.taken -= 1
 
     async def run(self, function: Callable[..., Result], *arguments: Any, wanted: Callable[[], Awaitable[bool]]) -> Result | None:
-        """Call a function in a thread, when it is this request's turn; None if `wanted` then says no."""
+        """Wait for a free thread and call `function` in it.
+
+        Parameters
+        ----------
+        function : callable
+        *arguments
+            Arguments of `function`.
+        wanted : callable
+            Coroutine function that tells, when the thread is free, whether the result is still needed.
+
+        Returns
+        -------
+        object or None
+            Result of `function`; None if `wanted` returned False.
+        """
         async with self._turns:
             if not await wanted():
                 return None

@@ -64,6 +64,7 @@ def download(
 
 
 def _write(job: tuple[Path, str, int, int, int, float]) -> None:
+    """Synthesise one track of the data set and write its file."""
     path, genre, seed, artist, number, seconds = job
     write(path, synthesise(genre, seed=seed, artist=artist, track=number, seconds=seconds), SAMPLE_RATE)
 

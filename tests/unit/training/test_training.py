@@ -139,6 +139,8 @@ def test_normalisations(rng):
     stacked = np.concatenate(tracks).astype(np.float64)
     np.testing.assert_allclose(everything.mean, stacked.mean(0), atol=1e-3)
     np.testing.assert_allclose(everything.deviation, stacked.std(0), rtol=1e-3)
+    a_frame_short = normalisation.fit("window", [t[:129] for t in tracks], 130)
+    assert torch.isfinite(a_frame_short.mean).all()
 
 
 def test_track_normalisation_takes_the_equalisation_away(rng):

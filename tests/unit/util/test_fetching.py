@@ -136,8 +136,8 @@ def test_waiting_backs_off_and_obeys_the_server(get):
         (servers.page, "a web page"),
         (servers.status(503), "503; given up after 3 tries"),
         (servers.stall(1.5), "connection failed"),
-        (servers.endless, "more than 1,000,000 bytes came"),
-        (lambda h: h.head(200, Content_Length=5_000_000_000), "5,000,000,000 bytes were promised"),
+        (servers.endless, "received more than 1,000,000 bytes"),
+        (lambda h: h.head(200, Content_Length=5_000_000_000), "announced 5,000,000,000 bytes"),
         (servers.status(302, Location="file:///etc/passwd"), "not a usable address or redirect"),
         (servers.status(302, Location="/again"), "not a usable address or redirect|connection failed"),
     ],
@@ -155,13 +155,13 @@ def test_a_length_that_lies(get):
         handler.head(200, Content_Length=1000)
         handler.wfile.write(BODY)
 
-    with servers.serve(short) as server, pytest.raises(FetchError, match="1,000 bytes came, 500,000 were expected"):
+    with servers.serve(short) as server, pytest.raises(FetchError, match="received 1,000 bytes, expected 500,000"):
         get(server, size=len(BODY))
 
 
 def test_the_wrong_file_is_removed(tmp_path, get):
     with servers.serve(servers.whole(BODY[::-1])) as server:
-        with pytest.raises(FetchError, match=f"SHA-256 .* came, {SHA} was expected"):
+        with pytest.raises(FetchError, match=f"SHA-256 is .*, expected {SHA}"):
             get(server, sha256=SHA)
         assert left(tmp_path) == []
         (tmp_path / "genres.tar.gz").write_bytes(b"an older file")

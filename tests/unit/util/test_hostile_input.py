@@ -427,7 +427,7 @@ def test_members_packed_in_an_unusual_way_are_refused_before_they_are_unpacked(t
         path = tmp_path / "a.zip"
         with zipfile.ZipFile(path, "w", kind) as archive:
             archive.writestr("blues.00000.wav", bytes(20_000_000))
-        with pytest.raises(ArchiveError, match="packed in an unusual way"):
+        with pytest.raises(ArchiveError, match="compressed by an unusual method"):
             unpack(path, place, tmp_path / "out")
 
 

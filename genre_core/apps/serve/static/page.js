@@ -1,23 +1,23 @@
 "use strict";
-// Every text goes in by textContent: a file's name and a model's genres are never taken for HTML.
+// All text is set with textContent, so a file name or a genre is never interpreted as HTML.
 
 const at = (id) => document.getElementById(id);
 const wait = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
 let about = { megabytes: 60, seconds: 900, live_seconds: 10 };
 
 function element(tag, text, className) {
-  const made = document.createElement(tag);
-  if (text) made.textContent = text;
-  if (className) made.className = className;
-  return made;
+  const node = document.createElement(tag);
+  if (text) node.textContent = text;
+  if (className) node.className = className;
+  return node;
 }
 
-function say(where, title, text, wrong = false) {
-  where.classList.toggle("wrong", wrong);
-  where.replaceChildren(element("strong", title), element("p", text, "quiet"));
+function say(target, title, text, wrong = false) {
+  target.classList.toggle("wrong", wrong);
+  target.replaceChildren(element("strong", title), element("p", text, "quiet"));
 }
 
-function bars(where, probabilities, count) {
+function bars(target, probabilities, count) {
   const rows = Object.entries(probabilities ?? {}).slice(0, count).map(([genre, share]) => {
     const row = element("li");
     const meter = element("meter");
@@ -28,11 +28,11 @@ function bars(where, probabilities, count) {
     row.append(name, meter, element("span", `${Math.round(100 * share)}%`, "share"));
     return row;
   });
-  where.replaceChildren(...rows);
+  target.replaceChildren(...rows);
 }
 
-function picture(where, url, name) {
-  where.replaceChildren();
+function picture(target, url, name) {
+  target.replaceChildren();
   if (!url) return;
   const image = element("img");
   image.src = url;
@@ -40,17 +40,17 @@ function picture(where, url, name) {
   const link = element("a", "download");
   link.href = url;
   link.download = `${name}.png`;
-  where.append(image, link);
+  target.append(image, link);
 }
 
-// --- a file -------------------------------------------------------------------------------------------------------------
+// --- file -------------------------------------------------------------------------------------------------------------
 
-let asked = 0; // an answer that comes after a newer question is not shown
+let latestRequest = 0; // number of the latest request: answers to older requests are not shown
 
 async function ask(blob, name) {
-  const question = ++asked;
+  const requestNumber = ++latestRequest;
   const note = at("note");
-  say(note, "Listening ...", name);
+  say(note, "Predicting ...", name);
   bars(at("genres"), {}, 5);
   at("pictures").hidden = true;
   for (const id of ["timeline", "carried"]) picture(at(id), null);
@@ -64,24 +64,24 @@ async function ask(blob, name) {
       answer = await fetch(`/api/predict?pictures=1&name=${encodeURIComponent(name)}`, { method: "POST", body: blob });
       if (answer.status !== 503 || tries === 10) break;
       const seconds = Number(answer.headers.get("Retry-After")) || 5;
-      say(note, "Busy", `other files are waiting; trying again in ${seconds} s`);
+      say(note, "Busy", `Other files are processed first. The page tries again in ${seconds} s.`);
       await wait(seconds);
     }
-    const found = await answer.json();
-    if (question !== asked) return;
+    const result = await answer.json();
+    if (requestNumber !== latestRequest) return;
     if (!answer.ok) {
-      say(note, "Could not be used", found.error, true);
+      say(note, "Could not be used", result.error, true);
       return;
     }
-    const text = `${name}, ${found.seconds.toFixed(0)} s.`;
-    if (found.sure) say(note, found.genre, text);
-    else say(note, "Not sure", `Perhaps ${found.genre}, but more likely wrong than right. ${text}`);
-    bars(at("genres"), found.probabilities, 5);
-    picture(at("timeline"), found.pictures.timeline, "genres over the track");
-    picture(at("carried"), found.pictures.carried, "what carried the decision");
+    const text = `${name}, ${result.seconds.toFixed(0)} s.`;
+    if (result.sure) say(note, result.genre, text);
+    else say(note, "Not sure", `Perhaps ${result.genre}, but this is more likely wrong than right. ${text}`);
+    bars(at("genres"), result.probabilities, 5);
+    picture(at("timeline"), result.pictures.timeline, "genres over the track");
+    picture(at("carried"), result.pictures.carried, "effect of each frequency band and moment");
     at("pictures").hidden = false;
   } catch (error) {
-    if (question === asked) say(note, "No answer", `The server cannot be reached (${error.message}). Is it still running?`, true);
+    if (requestNumber === latestRequest) say(note, "No answer", `The server cannot be reached (${error.message}). Is it still running?`, true);
   }
 }
 
@@ -89,7 +89,7 @@ const drop = at("drop");
 const input = drop.querySelector("input");
 input.addEventListener("change", () => {
   if (input.files.length) ask(input.files[0], input.files[0].name);
-  input.value = ""; // the same file may be chosen again
+  input.value = ""; // allows choosing the same file again
 });
 for (const type of ["dragover", "dragleave", "drop"]) {
   drop.addEventListener(type, (event) => {
@@ -99,7 +99,7 @@ for (const type of ["dragover", "dragleave", "drop"]) {
   });
 }
 
-// --- the microphone -----------------------------------------------------------------------------------------------------
+// --- microphone -----------------------------------------------------------------------------------------------------
 
 function sixteenBits(blocks) {
   const samples = new Int16Array(blocks.reduce((sum, block) => sum + block.length, 0));
@@ -129,14 +129,14 @@ function wav(blocks, rate) {
   return new Blob([header, samples], { type: "audio/wav" });
 }
 
-async function microphone(heard) {
+async function microphone(onBlock) {
   const stream = await navigator.mediaDevices.getUserMedia({
     audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false },
   });
   const context = new AudioContext();
   await context.audioWorklet.addModule("/samples.js");
   const node = new AudioWorkletNode(context, "samples", { numberOfOutputs: 0 });
-  node.port.onmessage = (event) => heard(event.data);
+  node.port.onmessage = (event) => onBlock(event.data);
   context.createMediaStreamSource(stream).connect(node);
   return {
     rate: context.sampleRate,
@@ -153,14 +153,14 @@ function toggle(button, on, off, note, start) {
     button.disabled = true;
     try {
       if (running) {
-        const end = running;
+        const stop = running;
         running = null;
-        end();
+        stop();
       } else {
         running = await start();
       }
     } catch (error) {
-      say(note, "No microphone", `${error.message}. Allow it in the browser; it needs http://localhost or https.`, true);
+      say(note, "No microphone", `${error.message}. Allow the microphone in the browser. The page must be at http://localhost or https.`, true);
     }
     button.disabled = false;
     button.textContent = running ? on : off;
@@ -168,7 +168,7 @@ function toggle(button, on, off, note, start) {
   });
 }
 
-toggle(at("record"), "Stop, and ask", at("record").textContent, at("note"), async () => {
+toggle(at("record"), "Stop and predict", at("record").textContent, at("note"), async () => {
   const blocks = [];
   const source = await microphone((block) => blocks.push(block));
   say(at("note"), "Recording ...", "Play a few seconds of music.");
@@ -193,24 +193,24 @@ toggle(at("listen"), "Stop", at("listen").textContent, at("live-note"), async ()
   say(note, "Listening ...", "");
   (async () => {
     while (on) {
-      const began = performance.now();
+      const startedMs = performance.now();
       const seconds = (total / source.rate).toFixed(1);
       try {
         const answer = await fetch(`/api/live?rate=${source.rate}`, { method: "POST", body: sixteenBits(blocks) });
-        const found = await answer.json();
+        const result = await answer.json();
         if (!on) break;
-        if (answer.status === 503) say(note, "Busy", "other requests are served first");
-        else if (!answer.ok) say(note, "Could not be used", found.error, true);
-        else if (!found.genre) say(note, "Listening ...", `${seconds} s heard`);
+        if (answer.status === 503) say(note, "Busy", "Other requests are processed first.");
+        else if (!answer.ok) say(note, "Could not be used", result.error, true);
+        else if (!result.genre) say(note, "Listening ...", `${seconds} s heard`);
         else {
-          const latency = Math.round(performance.now() - began);
-          say(note, found.sure ? found.genre : "Not sure", `${seconds} s heard, ${latency} ms latency`);
-          bars(at("live-genres"), found.probabilities, 3);
+          const latency = Math.round(performance.now() - startedMs);
+          say(note, result.sure ? result.genre : "Not sure", `${seconds} s heard, ${latency} ms latency`);
+          bars(at("live-genres"), result.probabilities, 3);
         }
       } catch (error) {
         say(note, "No answer", `The server cannot be reached (${error.message}). Is it still running?`, true);
       }
-      await wait(Math.max(0.1, 0.5 - (performance.now() - began) / 1000));
+      await wait(Math.max(0.1, 0.5 - (performance.now() - startedMs) / 1000));
     }
   })();
   return () => {
@@ -243,6 +243,6 @@ for (const tab of tabs) {
 (async () => {
   about = await (await fetch("/api/about")).json();
   at("about").textContent = `${about.introduction}.`;
-  at("drop-limits").textContent = `any format, up to ${about.megabytes} MB and ${Math.round(about.seconds / 6) / 10} minutes`;
+  at("drop-limits").textContent = `Any format, up to ${about.megabytes} MB and ${Math.round(about.seconds / 6) / 10} minutes`;
   at("live-seconds").textContent = about.live_seconds;
 })();

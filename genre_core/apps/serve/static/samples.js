@@ -1,4 +1,4 @@
-// Hands the microphone's samples to the page, 2,048 at a time.
+// Sends the microphone's samples to the page, as mono blocks of 2,048.
 class Samples extends AudioWorkletProcessor {
   constructor() {
     super();
