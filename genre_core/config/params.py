@@ -218,8 +218,10 @@ class Model(BaseModel):
         if self.type not in known:
             raise ValueError(f"type {self.type!r} is unknown: allowed are {', '.join(known)}")
         for name, value in (self.model_extra or {}).items():
-            if name not in known or not isinstance(value, dict):
+            if name not in known:
                 raise ValueError(f"section {name!r} is not a section of a network: allowed are {', '.join(known)}")
+            if not isinstance(value, dict):
+                raise ValueError(f"section {name!r} must hold settings, KEY: VALUE, not {value!r:.40}")
         if self.type not in (self.model_extra or {}):
             raise ValueError(f"section model.{self.type} is missing")
         return self
@@ -277,9 +279,6 @@ class Params(Section):
                 f"at most dataset.demo.seconds {self.dataset.demo.seconds:g}"
             )
         return self
-
-
-_MAX_BYTES = 1_000_000
 
 
 def architectures() -> tuple[str, ...]:
