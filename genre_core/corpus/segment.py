@@ -60,10 +60,10 @@ def build(
     seconds, hop_seconds : float
         Length of a window, and distance between the starts of two windows.
     silence_dbfs : float
-        Tracks with a lower peak are rejected, in dBFS.
+        Lowest accepted peak in dBFS; a track below it is rejected as silent.
     copies : {"keep", "group", "exclude"}
         Treatment of duplicates: keep all, group them (``artist`` and ``track`` keep a group on one side), or exclude all but the first
-        of the catalogue.
+        usable one in the order of the catalogue.
     pairs : sequence of (str, str)
         Paths of two files with the same recording.
     workers : int >= 0
@@ -117,7 +117,7 @@ def build(
     crossing = splits.crossings(usable, sides)
     sides_of = {track.path: set(filter(None, s)) for track, s in zip(usable, sides, strict=True)}
     for path, linked_paths in splits.linked(pairs).items():
-        if not sides_of.get(path):  # two used tracks may be excerpts of this unused one, so it takes the sides of both
+        if not sides_of.get(path):  # an unused track still links used tracks that are excerpts of it, so it takes their sides
             sides_of[path] = set().union(*(sides_of.get(linked, set()) for linked in linked_paths))
     crossing_copies = sum(len(sides_of[a] | sides_of[b]) > 1 for a, b in pairs)
     tracks_in = {side: sum(side in s for s in sides) for side in SPLITS}

@@ -1,14 +1,14 @@
 """Feature store: one HDF5 file, written once, then only read.
 
-======================  =====================  ==========================================================
-``/mel``                float16 (frames, mels)   dB re 1.0 power, one track after another
-``/mfcc``               float32 (frames, mfcc)   same rows as ``/mel``
-``/musicnn``            float16 (patches, 1756)  in a separate store: see `genre_core.features.musicnn`
-``/track/id``           utf-8 (tracks,)        name of each track
-``/track/start``        int64 (tracks,)        first row of each track
-``/track/frames``       int64 (tracks,)        number of rows of each track
-attributes              -                      ``schema``, ``window`` and every field of `FeatureSpec`
-======================  =====================  ==========================================================
+================  =======================  =============================================================
+``/mel``          float16 (frames, mels)   dB re 1.0 power, one track after another
+``/mfcc``         float32 (frames, mfcc)   same rows as ``/mel``
+``/musicnn``      float16 (patches, 1756)  in a separate store: see `genre_core.features.musicnn`
+``/track/id``     utf-8 (tracks,)          name of each track
+``/track/start``  int64 (tracks,)          first row of each track
+``/track/frames`` int64 (tracks,)          number of rows of each track
+attributes        -                        ``schema``, ``window`` and every field of `FeatureSpec`
+================  =======================  =============================================================
 
 Rows, tables (Fletcher 32) and the structure of the file (HDF5 1.10) have checksums, so data that a disk has damaged are never trained on.
 """
@@ -33,7 +33,7 @@ from genre_core.util.files import atomic, plain_file
 
 SCHEMA = 1
 MAX_STORE_BYTES = 2**40
-MAX_UNPACKED = 200  # size of a dataset in memory, relative to its size in the file
+MAX_UNPACKED = 200  # largest allowed ratio of a dataset's size in memory to its size in the file
 _SMALL_BYTES = 50_000_000
 _MAX_NAME_BYTES = 4_096
 _MAX_CHUNK_BYTES = 16_000_000
@@ -44,7 +44,7 @@ _CHUNK_FRAMES = 512
 def to_store_dtype(mel: np.ndarray) -> np.ndarray:
     """Round log-mel or embeddings to the store's float16.
 
-    For log-mel, the steps are at most 0.06 dB above -100 dB.
+    For log-mel levels between -128 and 128 dB, two neighbouring values are at most 0.06 dB apart.
     """
     return torch.from_numpy(np.ascontiguousarray(mel, np.float32)).half().numpy()  # NumPy's conversion takes 20 times as long
 
@@ -172,7 +172,7 @@ class FeatureStore:
         if node.ndim != ndim or node.dtype.kind not in ("SO" if name == "track/id" else "iu" if ndim == 1 else "f"):
             raise ValueError(f"{name} has an unexpected dtype or shape: {node.dtype} {node.shape}")
         if node.nbytes > max(_SMALL_BYTES, MAX_UNPACKED * node.id.get_storage_size()):
-            raise ValueError(f"{name} claims {node.nbytes:,} bytes, but the file holds {node.id.get_storage_size():,} bytes of it")
+            raise ValueError(f"{name} claims {node.nbytes:,} bytes in memory, but only {node.id.get_storage_size():,} bytes are stored")
         return node
 
     def read(self, kind: Kind, track: str) -> np.ndarray:
@@ -246,7 +246,7 @@ def _slices(ids: np.ndarray, starts: np.ndarray, frames: np.ndarray, rows: int) 
     """Return the rows of each track, and check that they exist."""
     if not len(ids) == len(starts) == len(frames):
         raise ValueError(f"{len(ids)} ids, {len(starts)} starts and {len(frames)} frame counts: the numbers differ")
-    bounds = [(int(s), int(n)) for s, n in zip(starts, frames, strict=True)]  # Python integers: sums of NumPy's overflow
+    bounds = [(int(s), int(n)) for s, n in zip(starts, frames, strict=True)]  # Python integers do not overflow
     if any(s < 0 or n < 0 or s + n > rows for s, n in bounds):
         raise ValueError(f"tracks reach beyond the {rows} rows")
     names = [value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value) for value in ids]

@@ -2,7 +2,7 @@
 
 A file ``<type>.py`` holds ``FEATURE`` (the kind of feature), ``Hyperparameters`` (the section ``model.<type>`` of params.yaml) and
 ``Network(hyperparameters, n_bins, n_genres)``, a `GenreNetwork` that maps windows (B, T, n_bins) to logits (B, n_genres).
-If a file holds ``NORMALISE``, it replaces ``features.normalise``.
+A file in this folder is known at once: nothing registers it. If a file holds ``NORMALISE``, it replaces ``features.normalise``.
 """
 
 from __future__ import annotations

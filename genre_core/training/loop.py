@@ -41,12 +41,12 @@ def fit(
     crops: bool,
     masks: bool,
 ) -> dict[str, Any]:
-    """Train `model.network`, keep the best weights, and fit the temperature.
+    """Train `model.network`, keep the chosen weights, and fit the temperature.
 
-    The temperature is fitted on the validation tracks. The best epoch has the highest macro-F1 of the validation tracks; if several
-    epochs are equal, it has the lowest loss. With ``train.keep: last``, the last epoch is kept: its averaged weights vary less than
-    a choice by a few validation tracks. The random numbers of an epoch depend only on (seed, epoch), so a resumed run gives the same
-    bytes as an uninterrupted run.
+    The temperature is fitted on the validation tracks. The best epoch has the highest macro-F1 of the validation tracks; if
+    several epochs are equal, it has the lowest loss. With ``train.keep: last``, the last epoch is kept, because choosing an
+    epoch by a few validation tracks is noisier than averaging the weights. The random numbers of an epoch depend only on (seed,
+    epoch), so a resumed run gives the same bytes as an uninterrupted run.
 
     Parameters
     ----------
@@ -59,10 +59,10 @@ def fit(
     history : str or Path
         CSV file, written again after each epoch.
     checkpoint : str or Path
-        File, written after each epoch; an existing checkpoint is resumed. The caller derives its name from the parameters and inputs,
-        and removes it.
+        File, written after each epoch; an existing checkpoint is resumed. The caller names it by a digest of the parameters and inputs,
+        and deletes it after training.
     crops : bool
-        True draws random crops instead of windows of the grid.
+        True draws windows at random positions; False draws them at ``starts_seconds``, the regular starts of the index.
     masks : bool
         True applies time and frequency masks, which are not meaningful for MFCC.
 
@@ -84,7 +84,8 @@ def fit(
     frames = model.feature.frames(model.segment_seconds)
     if frames < model.network.min_frames:
         raise GenreError(
-            f"segment.seconds {model.segment_seconds:g} is {frames} frames: model.type {model.type} needs {model.network.min_frames}"
+            f"segment.seconds {model.segment_seconds:g} gives {frames} frames, but model.type {model.type} needs at least "
+            f"{model.network.min_frames}; raise segment.seconds"
         )
     sampler = Sampler(train, frames, model.feature.first_frame, crops, model.normalisation.of_track)
     if model.network.closed_form:

@@ -9,11 +9,14 @@ from helpers.made_features import write as write_features
 from helpers.pipeline import metrics
 from helpers.project import copy_project
 from helpers.stages import ALL, run_stages
+from librosa import effects
 
+from genre_core import config
 from genre_core.apps.cli import main as cli
-from genre_core.audio.io import write
+from genre_core.audio.io import decode, write
 from genre_core.corpus.splits import NO_TEST
 from genre_core.errors import GenreError
+from genre_core.features.spectrogram import FeatureSpec, log_mel
 from genre_core.features.store import FeatureStore
 from genre_core.util.files import digest, read_csv
 
@@ -100,3 +103,19 @@ def test_a_planted_leak_is_shown(own, tmp_path, rng):
     assert accuracy["track"] >= 0.8
     assert accuracy["artist"] <= 0.7
     assert accuracy["track"] - accuracy["artist"] >= 0.2
+
+
+def test_a_version_is_shifted_by_what_copies_csv_says_and_not_the_other_way(project):
+    rows = [row for row in read_csv(project / "data/features/copies.csv") if float(row["pitch_semitones"])]
+    assert len(rows) >= 10
+    spec = FeatureSpec.of(config.load(project / "params.yaml").features)
+    with FeatureStore(project / "data/features/augmented.h5") as store:
+        for row in rows[:3]:
+            genre = row["track"].split(".")[0]
+            y = decode(project / f"data/raw/{genre}/{row['track']}.wav", sample_rate=spec.sample_rate).y
+            stored, semitones = store.read("mel", row["copy"]).astype("f4"), float(row["pitch_semitones"])
+            distance = {}
+            for sign in (1, -1):
+                mel = log_mel(effects.pitch_shift(y, sr=spec.sample_rate, n_steps=sign * semitones), spec)
+                distance[sign] = np.abs(stored - mel[: len(stored)]).mean()
+            assert distance[1] < 1 < distance[-1]

@@ -147,7 +147,7 @@ def test_a_file_is_the_model_bit_by_bit(params, rng, tmp_path, name):
 
 
 def test_a_window_too_short_for_the_network_is_refused(params, rng, tmp_path):
-    with pytest.raises(GenreError, match=r"segment.seconds 0.5 is 22 frames: model.type transfer needs 32"):
+    with pytest.raises(GenreError, match=r"segment.seconds 0.5 gives 22 frames, but model.type transfer needs at least 32; raise"):
         trained(params, "transfer", rng, tmp_path, seconds=0.5)
     with pytest.raises(GenreError, match=r"model.mfcc_cnn.coefficients 40 is above features.n_mfcc 20"):
         build(params, "mfcc_cnn", coefficients=40)
