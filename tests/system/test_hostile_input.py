@@ -60,7 +60,7 @@ def limited(*command, cwd, megabytes=3000, seconds=60):
         (lambda d, s: s.update({"head.1.weight": s["head.1.weight"].half()}), "head.1.weight is F16"),
         (lambda d, s: s.update({"head.1.weight": s["head.1.weight"].T.contiguous()}), "head.1.weight is F32"),
         (lambda d, s: s.update({f"more.{i}": torch.zeros(1) for i in range(1000)}), "tensors are missing or not expected"),
-        (lambda d, s: s.update({"familiar.limit": torch.zeros(())}), r"tensors are missing or not expected: familiar\.limit"),
+        (lambda d, s: s.update({"familiar.limit": torch.zeros(())}), "tensors are missing or not expected: familiar.limit"),
     ],
 )
 def test_hostile_models_are_refused_before_their_tensors_are_read(project, tmp_path, change, words):
