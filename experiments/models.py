@@ -11,7 +11,6 @@ whole stage. Run it in a clone: it changes params.yaml.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import shutil
 import time
@@ -26,6 +25,7 @@ from genre_core.errors import GenreError
 from genre_core.evaluation.intervals import format_score
 from genre_core.inference.predictor import Predictor
 from genre_core.project import MODEL
+from genre_core.util.files import read_json
 
 MEMBERS = ("cnn", "resnet", "musicnn")
 HEADER = "| network | parameters | model MB | training s | latency ms | accuracy [95 %] | macro-F1 | top 2 |\n" + "|---" * 8 + "|"
@@ -78,7 +78,7 @@ def row(name: str, settings: list[str]) -> str:
         output = done.stderr.strip() or done.stdout.strip() or "no output"
         return f"| `{name}` | failed: {output.splitlines()[-1]} |"
     train_seconds = re.findall(r"^train: .*\(([\d.]+) s\)$", done.stdout, re.MULTILINE)
-    metrics = json.loads(Path("metrics/test/metrics.json").read_text())
+    metrics = read_json("metrics/test/metrics.json")
     track, model = metrics["track"], metrics["model"]
     if name in MEMBERS:
         shutil.copy(MODEL, f"data/members/{name}.safetensors")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -12,11 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from filelock import FileLock
 from helpers.audit import music  # noqa: F401 (a fixture)
 from helpers.closure import ROOT
 from helpers.hostile import zoo  # noqa: F401 (a fixture)
-from helpers.project import copy_project, run
+from helpers.project import copy_project, made_once, run
 
 from genre_core import config
 
@@ -63,14 +61,7 @@ def write_tone(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in which `dvc repro` has run on the small demo; tests that change it copy it first."""
-    beside = "PYTEST_XDIST_WORKER" in os.environ
-    shared = tmp_path_factory.getbasetemp().parent if beside else tmp_path_factory.getbasetemp()
-    target = shared / "project"
-    with FileLock(shared / "project.lock"):  # one process makes it, the others wait
-        if not (shared / "project.done").exists():
-            run("dvc", "repro", cwd=copy_project(target))
-            (shared / "project.done").touch()
-    return target
+    return made_once(tmp_path_factory, "project", lambda target: run("dvc", "repro", cwd=copy_project(target)))
 
 
 @pytest.fixture

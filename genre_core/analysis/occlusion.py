@@ -132,8 +132,7 @@ def _within_range(model: Model, mel: np.ndarray) -> np.ndarray:
 
     This happens before a band is removed, because the range counts from the maximum, which a loud band may contain.
     """
-    members = model.members
-    ranges = [member.normalisation.range_db for member in members if member.feature.is_log_mel]
+    ranges = [member.normalisation.range_db for member in model.members if member.feature.is_log_mel]
     return within_range(torch.from_numpy(mel), max(ranges)).numpy() if ranges and all(ranges) else mel
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import yaml
 
-from genre_core.config.params import Augment, Batches, Copies, Features, Params, Train, architectures
+from genre_core.config.params import Augment, Batches, Copies, FeatureSettings, Params, Train, architectures
 from genre_core.config.section import Section, parse
 from genre_core.errors import GenreError
 from genre_core.util.files import plain_file
 
-__all__ = ["Augment", "Batches", "Copies", "Features", "Params", "Section", "Train", "architectures", "load", "parse"]
+__all__ = ["Augment", "Batches", "Copies", "FeatureSettings", "Params", "Section", "Train", "architectures", "load", "parse"]
 _MAX_BYTES = 1_000_000
 
 

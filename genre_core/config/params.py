@@ -124,8 +124,8 @@ class Audit(Section):
     overlap_seconds: float = Field(ge=1, le=60)
 
 
-class Features(Section):
-    """Settings of the log-mel spectrograms and the MFCCs."""
+class FeatureSettings(Section):
+    """Settings of log-mel spectrograms and MFCCs, also of those computed elsewhere."""
 
     sample_rate: int = Field(ge=8000, le=48000)
     n_fft: int = Field(ge=256, le=16384, multiple_of=2)
@@ -138,11 +138,15 @@ class Features(Section):
     range_db: float = Field(ge=0, le=200)
 
     @model_validator(mode="after")
-    def _check_values(self) -> Features:
+    def _check_values(self) -> FeatureSettings:
         _check_band(self.fmin_hz, self.fmax_hz, self.sample_rate)
         if self.n_mfcc > self.n_mels:
             raise ValueError(f"n_mfcc {self.n_mfcc} is above n_mels {self.n_mels}: a DCT of n_mels values has n_mels coefficients")
         return self
+
+
+class Features(FeatureSettings):
+    """Settings of the log-mel spectrograms and the MFCCs that the pipeline computes."""
 
     @model_validator(mode="after")
     def _check_hop(self) -> Features:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -130,6 +131,11 @@ def leaves(path: Path, root: Path) -> bool:
     return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
 
 
+def links_that_leave(folder: Path, names: Iterable[str], root: Path) -> set[str]:
+    """Return those of the names in `folder` that are links to outside the folder `root`."""
+    return {name for name in names if (folder / name).is_symlink() and leaves(folder / name, root)}
+
+
 def link(source: Path, target: Path) -> None:
     """Create a hard link `target` to the file `source`.
 
@@ -170,7 +176,7 @@ def _audio_files(root: Path) -> tuple[set[str], list[str], list[str]]:
         if len(Path(folder).relative_to(root).parts) >= MAX_DEPTH:
             stray += [(Path(folder) / name).relative_to(root).as_posix() for name in visible]
             visible = []
-        outside = {name for name in [*visible, *names] if Path(folder, name).is_symlink() and leaves(Path(folder, name), root)}
+        outside = links_that_leave(Path(folder), [*visible, *names], root)
         links += [Path(folder, name).relative_to(root).as_posix() for name in sorted(outside) if not name.startswith(".")]
         reserved = {name for name in visible if Path(folder) == root and name.casefold() in _RESERVED_NAMES}
         stray += sorted(reserved)

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from genre_core.audio.io import decode
 from genre_core.corpus.catalogue import Track, write_catalogue
-from genre_core.datasets.folder import leaves, link
+from genre_core.datasets.folder import link, links_that_leave
 from genre_core.errors import AudioError, GenreError
 from genre_core.terminal import say
 from genre_core.util.archives import unpack
@@ -206,7 +206,7 @@ def _files(path: Path) -> list[Path]:
     """List the files below a folder; warn about links that leave it."""
     files, links = [], []
     for folder, folders, names in walk(path):
-        outside = {name for name in (*folders, *names) if (folder / name).is_symlink() and leaves(folder / name, path)}
+        outside = links_that_leave(folder, [*folders, *names], path)
         links += [folder / name for name in sorted(outside)]
         files += [folder / name for name in names if name not in outside]
     if links:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from genre_core.config import Features
+from genre_core.config import FeatureSettings
 
 FLOOR_POWER = 1e-10  # -100 dB: librosa's `amin`
 _BLOCK_FRAMES = 128  # the spectrum of a block (128, n_fft) fits into the processor's cache
@@ -43,7 +43,7 @@ class FeatureSpec:
     fmax_hz: float
 
     @classmethod
-    def of(cls, features: Features) -> FeatureSpec:
+    def of(cls, features: FeatureSettings) -> FeatureSpec:
         """Make a spec from the section ``features`` of params.yaml.
 
         `normalise` and `range_db` are left out because the extraction does not depend on them.

@@ -10,11 +10,11 @@ from typing import Any
 
 import safetensors
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import save_file
 
 from genre_core import networks
-from genre_core.config import Features, Section, parse
+from genre_core.config import FeatureSettings, Section, parse
 from genre_core.errors import GenreError
 from genre_core.features.feature_kind import feature_kind
 from genre_core.features.spectrogram import FeatureSpec
@@ -31,7 +31,7 @@ _TRIAL_FRAMES = 256
 PRETRAINED = Path(__file__).parents[1] / "pretrained" / "gtzan.safetensors"
 
 
-class _Features(Features):
+class _Features(FeatureSettings):
     """Section ``features`` of a model file.
 
     Its limits are wider than in params.yaml, because precomputed features may have a longer hop.
@@ -40,10 +40,6 @@ class _Features(Features):
     hop_length: int = Field(ge=64, le=16384)
     fmin_hz: float = Field(ge=0)
     range_db: float = Field(0.0, ge=0, le=200)  # older files do not have it
-
-    @model_validator(mode="after")
-    def _check_hop(self) -> _Features:  # replaces the validator of the same name, which refuses a hop_length above n_fft
-        return self
 
 
 class _Info(BaseModel):

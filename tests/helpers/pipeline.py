@@ -15,6 +15,8 @@ STAGES = [
     "train",
     "evaluate",
     "interventions",
+    "fetch_external",
+    "validate_external",
 ]
 
 

@@ -5,10 +5,7 @@ import importlib
 import warnings
 
 import torch
-from helpers.pipeline import STAGES
 from helpers.project import set_params
-
-ALL = (*STAGES, "fetch_external", "validate_external")
 
 
 def run_stages(project, *names, **values):

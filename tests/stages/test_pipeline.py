@@ -6,9 +6,9 @@ import re
 import numpy as np
 import pytest
 from helpers.made_features import write as write_features
-from helpers.pipeline import metrics
+from helpers.pipeline import STAGES, metrics
 from helpers.project import copy_project
-from helpers.stages import ALL, run_stages
+from helpers.stages import run_stages
 from librosa import effects
 
 from genre_core import config
@@ -27,7 +27,7 @@ def outputs(project):
 
 def test_1_and_2_workers_leave_the_same_bytes(project, tmp_path):
     other = copy_project(tmp_path / "other")
-    run_stages(other, *ALL, workers=2)
+    run_stages(other, *STAGES, workers=2)
     assert len(outputs(other)) > 60
     assert outputs(other) == outputs(project)
 
@@ -65,7 +65,7 @@ def test_interventions_begin_with_the_score_of_the_test(project):
 def test_features_made_elsewhere(own, tmp_path, rng):
     source = write_features(tmp_path / "x.npz", rng)
     values = {"dataset__name": "features", "dataset__features__path": str(source), "segment__protocol": "official"}
-    done = run_stages(own, *ALL, **values, train__epochs=8, train__lr=0.01, train__weight_averaging=0.5)
+    done = run_stages(own, *STAGES, **values, train__epochs=8, train__lr=0.01, train__weight_averaging=0.5)
     assert "no versions: the data set holds features" in done["augment"]
     test = metrics(own, "test")
     assert (test["data_set"], test["scored_on"], test["tracks"]) == ("features made elsewhere (24 tracks)", NO_TEST, 8)

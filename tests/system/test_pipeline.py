@@ -6,10 +6,9 @@ import shutil
 import numpy as np
 import pytest
 import yaml
+from helpers.made_features import write as write_features
 from helpers.pipeline import STAGES, metrics, ran
 from helpers.project import copy_project, run, set_params
-
-STAGES += ["fetch_external", "validate_external"]
 
 
 def test_a_run_leaves_what_the_readme_promises(project):
@@ -159,3 +158,11 @@ def test_an_edited_picture_error_text_or_command_line_trains_nothing_anew_and_an
         assert retrains(own), name
         path.write_text(before)
     assert not retrains(own)
+
+
+def test_features_made_elsewhere_start_anew_and_embeddings_are_extracted_where_they_are_read(own, tmp_path, rng):
+    set_params(own, model__type="musicnn")
+    assert ran(run("dvc", "repro", "--dry", cwd=own))[:2] == ["embed", "train"]
+    source = write_features(tmp_path / "x.npz", rng)
+    set_params(own, dataset__name="features", dataset__features__path=str(source), segment__protocol="official")
+    assert ran(run("dvc", "repro", "segment", cwd=own)) == ["download", "audit", "segment"]

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genre_core.errors import GenreError
+from genre_core.project import MODEL
 
 if TYPE_CHECKING:
     from genre_core.inference.predictor import Predictor
 
-TRAINED = Path("data/model/model.safetensors")
 FOUND = 1
 WRONG_INPUT = 2
 
@@ -19,7 +19,7 @@ WRONG_INPUT = 2
 def chosen_predictor(chosen: str | None) -> tuple[str, Predictor]:
     """Load the chosen model, else the default one.
 
-    The default is the model of the last run (`TRAINED`) if it was trained on real music, else the packaged one.
+    The default is the model of the last run (`project.MODEL`) if it was trained on real music, else the packaged one.
 
     Parameters
     ----------
@@ -39,10 +39,10 @@ def chosen_predictor(chosen: str | None) -> tuple[str, Predictor]:
     """
     from genre_core.inference.predictor import Predictor
 
-    if chosen is None and TRAINED.exists():
-        trained = Predictor(TRAINED)
+    if chosen is None and MODEL.exists():
+        trained = Predictor(MODEL)
         if not str(trained.model.info.get("data_set", "")).startswith("demo"):
-            return str(TRAINED), trained
+            return str(MODEL), trained
     name = chosen or "pretrained"
     return name, Predictor(name)
 

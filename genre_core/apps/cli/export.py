@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from genre_core.apps.cli.common import TRAINED
 from genre_core.errors import GenreError
+from genre_core.project import MODEL
 from genre_core.terminal import say, say_json
 
 
@@ -17,7 +17,7 @@ def export(chosen: argparse.Namespace) -> int:
     from genre_core.models.file import load
     from genre_core.util.files import atomic
 
-    model = onnx_export.exportable(load(chosen.model or (TRAINED if TRAINED.exists() else "pretrained")))
+    model = onnx_export.exportable(load(chosen.model or (MODEL if MODEL.exists() else "pretrained")))
     if chosen.out.suffix != ".onnx":
         raise GenreError(f"{chosen.out}: write to a .onnx file")
     with atomic(chosen.out) as part:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from genre_core import __version__
-from genre_core.apps.cli.common import TRAINED, WRONG_INPUT
+from genre_core.apps.cli.common import WRONG_INPUT
 from genre_core.errors import GenreError, one_line
+from genre_core.project import MODEL
 from genre_core.terminal import say
 from genre_core.util.memory import is_out_of_memory
 
-_DEFAULT_MODEL_HELP = f"default: {TRAINED} if it was trained on real music, else pretrained"
+_DEFAULT_MODEL_HELP = f"default: {MODEL} if it was trained on real music, else pretrained"
 _FILES_HELP = "audio file of any format, or a folder with audio files"
 
 
@@ -117,7 +118,7 @@ def parser() -> argparse.ArgumentParser:
         "a model as ONNX",
         "Write a model as ONNX: input samples, output probabilities. Then compare it with torch, on the test split if there is one.",
         "genre export genre.onnx --int8; examples/onnx_predict.py runs the file without this package",
-        model=f"default: {TRAINED} if it exists, else pretrained",
+        model=f"default: {MODEL} if it exists, else pretrained",
         shown="{file, bytes, largest_difference, changed_answers, tracks, latency_ms}",
     )
     export.add_argument("out", type=Path, metavar="OUT.onnx")

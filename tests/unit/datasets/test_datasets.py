@@ -1,10 +1,9 @@
-import os
-import subprocess
 from collections import Counter
 
 import numpy as np
 import pytest
 import soundfile
+from helpers.folders import a_thousand_deep
 
 from genre_core.corpus import catalogue as corpus_catalogue
 from genre_core.datasets import demo, folder
@@ -180,18 +179,8 @@ def test_names_that_no_page_could_hold_are_refused(tmp_path, write_tone, row, wo
 
 def test_folders_a_thousand_deep_end(tmp_path, write_tone):
     music("m", ["rock/a.wav", "jazz/c.wav"], write_tone)
-    here = os.open(tmp_path / "m/rock", os.O_RDONLY)
-    for _ in range(1200):
-        os.mkdir("d", dir_fd=here)
-        below = os.open("d", os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = below
-    os.close(here)
-    try:
-        with pytest.warns(UserWarning, match="ignored 1 files"):
-            assert len(folder.download(tmp_path / "m", tmp_path / "raw")) == 2
-    finally:
-        subprocess.run(["rm", "-rf", str(tmp_path / "m/rock/d")], check=False)
+    with a_thousand_deep(tmp_path / "m/rock"), pytest.warns(UserWarning, match="ignored 1 files"):
+        assert len(folder.download(tmp_path / "m", tmp_path / "raw")) == 2
 
 
 def test_a_table_of_many_columns_costs_no_memory(tmp_path, write_tone):

@@ -25,18 +25,22 @@ from genre_core.training import loop, sampler
 NETWORKS = sorted(set(config.architectures()) - {"ensemble"})
 
 
+def feature(name):
+    return feature_kind(networks.feature_of(name), SPEC)
+
+
 def hyperparameters(params, name, **changes):
     return {**params.model.model_extra[name], **({"weights": "none"} if name == "transfer" else {}), **changes}
 
 
 def build(params, name, n_genres=4, **changes):
     torch.manual_seed(0)
-    bins = feature_kind(networks.feature_of(name), SPEC).n_bins
+    bins = feature(name).n_bins
     return networks.build(name, hyperparameters(params, name, **changes), n_bins=bins, n_genres=n_genres)
 
 
 def rows_of(name, seconds=3.0):
-    return feature_kind(networks.feature_of(name), SPEC).frames(seconds)
+    return feature(name).frames(seconds)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +64,7 @@ def test_the_stated_number_of_parameters(params, name, parameters):
 
 def windows(name, rng, min_frames, per_genre=5, genres=4):
     """20 segments of 1 s of noise, each genre with a level of its own in a few columns."""
-    bins = feature_kind(networks.feature_of(name), SPEC).n_bins
+    bins = feature(name).n_bins
     x = rng.normal(0, 1, (per_genre * genres, max(min_frames, rows_of(name, 1.0)), bins)).astype("f4")
     y = np.repeat(np.arange(genres), per_genre)
     for i, genre in enumerate(y):
@@ -102,8 +106,8 @@ def test_twenty_segments_are_learned_by_heart(params, rng, name):
 def test_any_window_that_the_design_allows(params, name, seconds):
     network = build(params, name).eval()
     frames = max(rows_of(name, seconds), network.min_frames)
-    assert network(torch.randn(2, frames, feature_kind(networks.feature_of(name), SPEC).n_bins)).shape == (2, 4)
-    assert network(torch.randn(2, network.min_frames, feature_kind(networks.feature_of(name), SPEC).n_bins)).shape == (2, 4)
+    assert network(torch.randn(2, frames, feature(name).n_bins)).shape == (2, 4)
+    assert network(torch.randn(2, network.min_frames, feature(name).n_bins)).shape == (2, 4)
 
 
 def trained(params, name, rng, tmp_path, seconds=3.0, **options):

@@ -2,9 +2,9 @@
 
 import csv
 import os
-import subprocess
 
 import pytest
+from helpers.folders import a_thousand_deep
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,17 +80,8 @@ def test_any_name_that_the_system_takes_is_written(tmp_path, name):
 def test_folders_a_thousand_deep_are_walked_to_a_bound(tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m/a.wav").touch()
-    here = os.open(tmp_path / "m", os.O_RDONLY)
-    for _ in range(1200):
-        os.mkdir("d", dir_fd=here)
-        below = os.open("d", os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = below
-    os.close(here)
-    try:
+    with a_thousand_deep(tmp_path / "m"):
         with pytest.warns(UserWarning, match="its folders are skipped, because more than 64"):
             found = list(files.walk(tmp_path / "m"))
         assert found[0] == (tmp_path / "m", ["d"], ["a.wav"])
         assert len(found) == 65
-    finally:
-        subprocess.run(["rm", "-rf", str(tmp_path / "m/d")], check=False)
