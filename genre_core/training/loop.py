@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def fit(
         )
     sampler = Sampler(train, frames, model.feature.first_frame, crops, model.normalisation.of_track)
     if model.network.closed_form:
-        return _solve(model, sampler, valid, seed, Path(history))
+        return _solve(model, sampler, valid, seed, history)
     network = networks.channels_last(model.network.to(chosen_hardware.device))
     averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(params.weight_averaging), use_buffers=True)
     per_epoch = params.windows_per_epoch or sampler.segments
@@ -103,6 +103,8 @@ def fit(
     state = TrainingState(network, averaged, optimiser, schedule)
     state.resume(Path(checkpoint))
     resumed_from = state.epoch or None
+    if resumed_from:
+        _write_history(history, state.rows)  # DVC deletes it before it starts a killed stage again
     criterion = nn.CrossEntropyLoss(label_smoothing=params.label_smoothing)
 
     with tqdm(total=params.epochs, initial=state.epoch, desc="train", unit="epoch", disable=None) as bar:
@@ -139,7 +141,7 @@ def fit(
                 **_validate(model, evaluated, valid, chosen_hardware),
             }
             state.finish(epoch, row, evaluated, always=params.keep == "last")
-            write_csv(history, HISTORY, [{k: _rounded(v) for k, v in r.items()} for r in state.rows])
+            _write_history(history, state.rows)
             state.save(Path(checkpoint))
             bar.set_postfix(loss=f"{row['train_loss']:.3f}", valid_f1=f"{row['valid_macro_f1']:.3f}", best=f"{state.best_score[0]:.3f}")
             bar.update()
@@ -157,7 +159,7 @@ def fit(
     }
 
 
-def _solve(model: GenreModel, sampler: Sampler, valid: Sequence[ValidTrack], seed: int, history: Path) -> dict[str, Any]:
+def _solve(model: GenreModel, sampler: Sampler, valid: Sequence[ValidTrack], seed: int, history: str | Path) -> dict[str, Any]:
     """Fit a closed-form network to the grid windows of the original tracks."""
     rows, tracks = [], []
     for track, grid in enumerate(sampler.grids):
@@ -173,9 +175,14 @@ def _solve(model: GenreModel, sampler: Sampler, valid: Sequence[ValidTrack], see
     with torch.inference_mode():
         loss = nn.functional.cross_entropy(torch.cat([model.network(batch) for batch in x.split(256)]), sampler.genres[track_of_window])
     row = {"epoch": 1, "lr": 0.0, "train_loss": loss.item(), **_validate(model, model.network, valid, cpu)}
-    write_csv(history, HISTORY, [{k: _rounded(v) for k, v in row.items()}])
+    _write_history(history, [row])
     model.temperature = fit_temperature([model.logits(t.features, t.starts_seconds) for t in valid], [t.genre for t in valid])
     return {"epochs": 1, "best_epoch": 1, "hardware": cpu.name, "resumed_from": None, **{k: _rounded(row[k]) for k in HISTORY[2:]}}
+
+
+def _write_history(path: str | Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """Write the row of each finished epoch."""
+    write_csv(path, HISTORY, [{k: _rounded(v) for k, v in row.items()} for row in rows])
 
 
 def _validate(model: GenreModel, network: Any, valid: Sequence[ValidTrack], used_hardware: Hardware) -> dict[str, float]:

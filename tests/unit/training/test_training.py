@@ -229,3 +229,12 @@ def test_the_temperature_never_changes_the_answer(rng):
         answers = {int(pooled(logits, temperature).argmax()) for temperature in (0.1, 0.5, 1.0, 4.0)}
         assert len(answers) == 1
         assert float(pooled(logits, 0.3).sum()) == pytest.approx(1)
+
+
+def test_a_run_that_ended_after_its_last_epoch_writes_its_history_again(tmp_path, rng, params):
+    train, valid = data(rng)
+    fit(new_model(train), train, valid, params, tmp_path, epochs=2)
+    before = (tmp_path / "history.csv").read_bytes()
+    (tmp_path / "history.csv").unlink()  # as DVC does before it starts a killed stage again
+    assert fit(new_model(train), train, valid, params, tmp_path, epochs=2)["resumed_from"] == 2
+    assert (tmp_path / "history.csv").read_bytes() == before
