@@ -1,4 +1,4 @@
-"""Decoding of audio files to mono float32, limited in size and time."""
+"""Decoding of audio files to mono float32, limited in length and time."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ import numpy as np
 import soundfile
 import soxr
 
+from genre_core.audio.readers import Block, Source, open_audio
 from genre_core.errors import AudioError, BeyondEndError
 from genre_core.util.files import atomic
-from genre_core.util.memory import limited_memory
 
 AUDIO_SUFFIXES = frozenset(
     f".{suffix}"
@@ -32,11 +32,8 @@ AUDIO_SUFFIXES = frozenset(
 )
 SILENCE_DBFS = -60.0  # audio is silent if no sample exceeds this level
 MAX_SECONDS = 3 * 3600.0  # a longer file is not a track; the limit protects the memory from a wrong header
-MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 384_000
-MAX_CHANNELS = 32
-_MAX_SAMPLES = 3 * 3600 * 48_000  # limit for the result at any sample rate: 2 GB
-_BLOCK_SAMPLES = 2 << 20
-_OPEN_BYTES = 300_000_000  # memory that FFmpeg may allocate to open a file
+MAX_KEPT_RATE_HZ = 48_000  # three hours at this rate take 2 GB
+_MAX_PEAK = 16.0  # higher float samples have the scale of integers; 24 dB above full scale do not occur
 
 
 @dataclass(frozen=True)
@@ -49,16 +46,13 @@ class Audio:
         Mono samples, full scale is +-1.0.
     sample_rate : int
         Sample rate of `y` in Hz.
-    source_sample_rate : int
-        Sample rate of the file in Hz.
-    channels : int
-        Number of channels of the file.
+    source : Source
+        Properties of the file, with its damage.
     """
 
     y: np.ndarray
     sample_rate: int
-    source_sample_rate: int
-    channels: int
+    source: Source
 
     @property
     def seconds(self) -> float:
@@ -101,7 +95,8 @@ def decode(
 ) -> Audio:
     """Decode a file block by block, to mono at one sample rate.
 
-    The mono signal is the mean of the channels. soxr (quality HQ) resamples it to `sample_rate`.
+    The mono signal is the mean of the channels. soxr (quality HQ) resamples it to `sample_rate`, also where the rate changes inside
+    the file. Damaged parts are left out: see `Source.damage`. Float samples with the scale of integers are divided by it.
 
     Parameters
     ----------
@@ -110,7 +105,7 @@ def decode(
     file : binary file, optional
         Open file to read instead; `path` is then only its name in messages.
     sample_rate : int > 0, optional
-        Sample rate of the result in Hz; None keeps the sample rate of the file.
+        Sample rate of the result in Hz; None keeps the sample rate of the file, up to 48 kHz.
     start_seconds, seconds : float >= 0, optional
         Start and length of the decoded part, in seconds; a length of None means up to the end.
     max_seconds : float > 0
@@ -123,8 +118,8 @@ def decode(
     BeyondEndError
         `start_seconds` is after the end of the file.
     AudioError
-        The file is missing, empty, not decodable or too long; it contains samples that are not finite; decoding takes too long; its
-        sample rate or number of channels is outside the limits of this module; or `seconds` is above `max_seconds`.
+        The file is missing, empty, not decodable or too long; it contains samples that are not finite; most of it is damaged; decoding
+        takes too long; its sample rate or number of channels is outside the limits; or `seconds` is above `max_seconds`.
     """
     if seconds is not None and seconds > max_seconds:
         raise AudioError(f"{path}: {seconds:g} s are requested, at most {max_seconds:g} s are read")
@@ -138,27 +133,20 @@ def decode(
         elif os.fstat(file.fileno()).st_size == 0:
             raise AudioError(f"{path}: empty file; replace or remove it")
         deadline = time.monotonic() + deadline_s
+        source, blocks = stack.enter_context(open_audio(path, file, deadline))
+        rate = sample_rate or min(source.sample_rate, MAX_KEPT_RATE_HZ)
         try:
-            blocks, rate, channels = _open_soundfile(path, file)
-        except (soundfile.SoundFileError, TypeError, ValueError, OSError):  # TypeError: a .raw file without a header
-            file.seek(0)
-            blocks, rate, channels = _open_av(path, file, deadline)
-        blocks = _cut(
-            blocks, round(start_seconds * rate), None if seconds is None else round(seconds * rate), round(max_seconds * rate), deadline
-        )
-        try:
-            y = _concatenate(_resampled(path, blocks, rate, sample_rate or rate))
+            y = _concatenate(_resampled(path, _cut(blocks, start_seconds, seconds, max_seconds, deadline), source, rate))
         except TimeoutError:
             raise AudioError(f"{path}: decoding took longer than {deadline_s:g} s; convert it to WAV or FLAC") from None
         except OverflowError:
             raise AudioError(f"{path}: longer than {max_seconds / 60:g} minutes; cut it, or give a start and a length") from None
-        except soundfile.SoundFileError as error:
-            raise AudioError(f"{path}: broken audio data ({error}); replace or remove it") from None
     if len(y) == 0 and start_seconds:
         raise BeyondEndError(f"{path}: contains no audio after {start_seconds:g} s; give an earlier start, or replace it")
     if len(y) == 0:
         raise AudioError(f"{path}: contains no audio; replace or remove it")
-    return Audio(y, sample_rate or rate, rate, channels)
+    source.unit = _unit(path, source.peak)
+    return Audio(y if source.unit == 1 else y / np.float32(source.unit), rate, source)
 
 
 def _check_plain(path: Path) -> None:
@@ -173,44 +161,45 @@ def _check_plain(path: Path) -> None:
         raise AudioError(f"{path}: empty file; replace or remove it")
 
 
-def _check_format(path: str | Path, rate: int, channels: int) -> None:
-    """Refuse sample rates and channel counts of broken or hostile files."""
-    if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ:
-        raise AudioError(f"{path}: has a sample rate of {rate:,} Hz, only {MIN_RATE_HZ:,} to {MAX_RATE_HZ:,} Hz are read; resample it")
-    if not 1 <= channels <= MAX_CHANNELS:
-        raise AudioError(f"{path}: has {channels} channels, at most {MAX_CHANNELS} are read; mix it down")
+def _cut(blocks: Iterator[Block], start_seconds: float, seconds: float | None, max_seconds: float, deadline: float) -> Iterator[Block]:
+    """Yield the blocks from `start_seconds`, mixed to mono, with shape (n,); then stop decoding.
 
-
-def _cut(blocks: Iterator[np.ndarray], first: int, count: int | None, max_count: int, deadline: float) -> Iterator[np.ndarray]:
-    """Yield `count` mono samples, starting at sample `first`; then stop decoding.
-
-    A `count` of None means up to the end. OverflowError: more than `max_count` samples follow. TimeoutError: `deadline` has passed.
+    OverflowError: more than `max_seconds` follow. TimeoutError: `deadline` has passed.
     """
-    position = 0
-    last = first + max_count if count is None else first + min(count, max_count)
+    rate, position = 0, 0  # of the present block, in samples at its rate
     for block in blocks:
-        yield block[max(0, first - position) : max(0, last - position)]
-        position += len(block)
+        if rate and block.sample_rate != rate:
+            position = round(position * block.sample_rate / rate)
+        rate = block.sample_rate
+        first = round(start_seconds * rate)
+        last = first + round(min(max_seconds, max_seconds if seconds is None else seconds) * rate)
+        y = block.y[max(0, first - position) : max(0, last - position)]
+        yield Block(y.mean(axis=1) if y.shape[1] > 1 else y[:, 0], rate)
+        position += len(block.y)
         if time.monotonic() > deadline:
             raise TimeoutError
-        if position > last and count is None:
+        if position > last and seconds is None:
             raise OverflowError
-        if position >= last and count is not None:
+        if position >= last and seconds is not None:
             break
+    if time.monotonic() > deadline:
+        raise TimeoutError
 
 
-def _resampled(path: str | Path, blocks: Iterator[np.ndarray], rate: int, wanted: int) -> Iterator[np.ndarray]:
-    """Resample `blocks` as one signal, and refuse NaN and infinity."""
-    stream = soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="HQ") if wanted != rate else None
-    total = 0
+def _resampled(path: str | Path, blocks: Iterator[Block], source: Source, wanted: int) -> Iterator[np.ndarray]:
+    """Resample mono blocks as one signal for each sample rate, and refuse NaN and infinity."""
+    rate, stream = wanted, None
     for block in blocks:
-        if len(block) and not math.isfinite(peak(block)):
+        highest = peak(block.y) if len(block.y) else 0.0
+        source.peak = max(source.peak, highest)
+        if not math.isfinite(highest):
             raise AudioError(f"{path}: contains samples that are not numbers (NaN or infinite); export it again")
-        resampled = stream.resample_chunk(np.asarray(block, np.float32)) if stream else block
-        total += len(resampled)
-        if total > _MAX_SAMPLES:
-            raise AudioError(f"{path}: more than {_MAX_SAMPLES:,} samples at {wanted:,} Hz; cut it, or resample it")
-        yield resampled
+        if block.sample_rate != rate:
+            if stream:
+                yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+            rate = block.sample_rate
+            stream = soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="HQ") if rate != wanted else None
+        yield stream.resample_chunk(np.ascontiguousarray(block.y, np.float32)) if stream else block.y
     if stream:
         yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
@@ -218,70 +207,18 @@ def _resampled(path: str | Path, blocks: Iterator[np.ndarray], rate: int, wanted
 def _concatenate(blocks: Iterator[np.ndarray]) -> np.ndarray:
     parts = [block for block in blocks if len(block)]
     if len(parts) == 1:
-        return parts[0]
+        return np.ascontiguousarray(parts[0])
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 
-def _open_soundfile(path: str | Path, source: IO[bytes]) -> tuple[Iterator[np.ndarray], int, int]:
-    file = soundfile.SoundFile(source.fileno(), closefd=False)
-    try:
-        _check_format(path, file.samplerate, file.channels)
-    except AudioError:
-        file.close()
-        raise
-
-    # numpy converts 16-bit samples (the most frequent type) five times as fast as libsndfile, with the same result.
-    dtype = "int16" if file.subtype == "PCM_16" else "float32"
-    frames = max(1, _BLOCK_SAMPLES // file.channels)
-
-    def blocks() -> Iterator[np.ndarray]:
-        with file:
-            while len(block := file.read(frames, dtype=dtype, always_2d=True)):
-                if dtype == "int16":
-                    block = np.multiply(block, np.float32(1 / 32768), dtype=np.float32)
-                yield block.mean(axis=1) if block.shape[1] > 1 else block[:, 0]
-
-    return blocks(), file.samplerate, file.channels
-
-
-class _FileWithDeadline:
-    """File that ends at a deadline, so that FFmpeg stops reading."""
-
-    def __init__(self, file: IO[bytes], deadline: float) -> None:
-        self.file, self.deadline = file, deadline
-        self.seek, self.tell = file.seek, file.tell
-
-    def read(self, size: int = -1) -> bytes:
-        return self.file.read(size) if time.monotonic() <= self.deadline else b""
-
-
-def _open_av(path: str | Path, source: IO[bytes], deadline: float) -> tuple[Iterator[np.ndarray], int, int]:
-    import av  # slow import, which most files do not need
-
-    # A file object and no protocols: the name of a file or the content of a playlist must not make FFmpeg open another source.
-    try:
-        with limited_memory(_OPEN_BYTES):  # FFmpeg allocates the sample table that a header claims, even a huge one
-            limited_file = _FileWithDeadline(source, deadline)
-            container = av.open(limited_file, mode="r", options={"protocol_whitelist": "none"}, metadata_errors="replace")
-        stream = container.streams.audio[0]
-        rate, channels = int(stream.rate), int(stream.channels)
-    except (av.FFmpegError, IndexError, ValueError, TypeError, AttributeError, MemoryError) as error:  # AttributeError: no codec
-        reason = "no audio stream" if isinstance(error, IndexError) else (getattr(error, "strerror", None) or str(error))
-        raise AudioError(f"{path}: not audio that can be decoded ({reason}); replace or remove it") from None
-    _check_format(path, rate, channels)
-
-    def blocks() -> Iterator[np.ndarray]:
-        resampler = av.AudioResampler(format="fltp", rate=rate)  # keeps the channels, because FFmpeg's mono mix is 3 dB louder
-        try:
-            with container:
-                for frame in container.decode(stream):
-                    _check_format(path, frame.sample_rate, frame.layout.nb_channels)
-                    for part in resampler.resample(frame):
-                        yield part.to_ndarray().mean(axis=0)  # (channels, n) -> (n,)
-        except (av.FFmpegError, ValueError) as error:
-            raise AudioError(f"{path}: broken audio data ({error}); replace or remove it") from None
-
-    return blocks(), rate, channels
+def _unit(path: str | Path, highest: float) -> float:
+    """Return the full scale of float samples with the peak `highest`, a power of two: 1 for nearly all files."""
+    if highest <= _MAX_PEAK:
+        return 1.0
+    for bits in (16, 24, 32):
+        if highest <= 2.0 ** (bits - 1):
+            return 2.0 ** (bits - 1)
+    raise AudioError(f"{path}: contains samples of {highest:.3g} times full scale; export it again")
 
 
 def write(path: str | Path, y: np.ndarray, sample_rate: int) -> None:
