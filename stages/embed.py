@@ -3,6 +3,8 @@
 The store stays empty if the chosen model does not read embeddings.
 """
 
+from dataclasses import replace
+
 from genre_core import config
 from genre_core.errors import GenreError
 from genre_core.features import extract, musicnn
@@ -14,15 +16,16 @@ from stages.run import run
 
 def main() -> str:
     params = config.load()
+    spec = replace(musicnn.SPEC, level_dbfs=params.features.level_dbfs)
     if params.model.type not in ("musicnn", "ensemble"):  # an ensemble may hold a musicnn model
-        write_store(EMBEDDINGS, musicnn.SPEC, ())
+        write_store(EMBEDDINGS, spec, ())
         return f"embed: {params.model.type} does not read embeddings; {EMBEDDINGS} is empty"
     if PRECOMPUTED.exists():
         raise GenreError(
             f"model.type: {params.model.type} reads embeddings of audio, but this data set holds only features; choose another model.type"
         )
     jobs = [extract.Job(row["track"], RAW / row["path"]) for row in read_csv(INDEX / "tracks.csv", ["track", "path"], strip=False)]
-    patches = extract.extract(jobs, musicnn.SPEC, EMBEDDINGS, musicnn.features, workers=params.workers, label="embed")
+    patches = extract.extract(jobs, spec, EMBEDDINGS, musicnn.features, workers=params.workers, label="embed")
     return f"embed: {len(jobs)} tracks, {patches} patches in {EMBEDDINGS}"
 
 

@@ -64,7 +64,7 @@ def main() -> str:
                 )
                 predictions.append((clip.genre, prediction, packaged_prediction))
                 audio = decode(EXTERNAL / clip.path)
-                level, bandwidth, _ = quality.level_and_bandwidth(audio.y, audio.source_sample_rate)
+                level, bandwidth, _ = quality.level_and_bandwidth(audio.y, audio.sample_rate)
                 row |= {"level_dbfs": round(level, 2), "bandwidth_hz": round(bandwidth)}
                 if clip.genre not in genres:
                     row["reason"] = "not scored: the model does not know this genre"

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from genre_core.audio.effects import MP3_KBPS, amplify, filter_waveform, mp3, transform, unchanged
+from genre_core.audio.effects import MP3_KBPS, amplify, filter_waveform, mp3, shift, transform, unchanged
 from genre_core.audio.io import decode
 from genre_core.evaluation.intervals import artist_interval
 from genre_core.inference.predictor import Predictor
@@ -27,6 +27,8 @@ INTERVENTIONS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "low-pass 8 kHz": partial(filter_waveform, hz=8000.0, kind="lowpass"),
     f"mp3 {MP3_KBPS} kb/s": mp3,
     "gain -12 dB": partial(amplify, db=-12.0),
+    "gain -20 dB": partial(amplify, db=-20.0),
+    "offset 0.1": partial(shift, offset=0.1),
     "pitch -0.5 semitones": partial(transform, pitch_semitones=-0.5),
     "pitch +0.5 semitones": partial(transform, pitch_semitones=0.5),
     "tempo x 0.95": partial(transform, tempo_rate=0.95),

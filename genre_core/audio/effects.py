@@ -107,6 +107,11 @@ def amplify(y: np.ndarray, sample_rate: int, *, db: float) -> np.ndarray:
     return y * np.float32(10 ** (db / 20))
 
 
+def shift(y: np.ndarray, sample_rate: int, *, offset: float) -> np.ndarray:
+    """Add a constant offset, in parts of full scale, to `y` [shape=(n,), dtype=float32]."""
+    return y + np.float32(offset)
+
+
 def unchanged(y: np.ndarray, sample_rate: int) -> np.ndarray:
     """Return `y` [shape=(n,), dtype=float32] unchanged, as the effect of a baseline."""
     return y

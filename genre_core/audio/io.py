@@ -18,7 +18,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from genre_core.audio.readers import Block, Source, open_audio
+from genre_core.audio.readers import open_audio
+from genre_core.audio.source import Block, Source
 from genre_core.errors import AudioError, BeyondEndError
 from genre_core.util.files import atomic
 
@@ -127,7 +128,7 @@ def decode(
         if file is None:
             _check_plain(Path(path))
             try:
-                file = stack.enter_context(Path(path).open("rb"))
+                file = stack.enter_context(Path(path).open("rb", buffering=0))
             except OSError as error:
                 raise AudioError(f"{path}: cannot be opened: {error.strerror}") from None
         elif os.fstat(file.fileno()).st_size == 0:
@@ -147,6 +148,36 @@ def decode(
         raise AudioError(f"{path}: contains no audio; replace or remove it")
     source.unit = _unit(path, source.peak)
     return Audio(y if source.unit == 1 else y / np.float32(source.unit), rate, source)
+
+
+def decode_channels(path: str | Path, *, max_seconds: float) -> list[np.ndarray]:
+    """Decode the channels of a file one by one, at the sample rate of the file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Path of a file that `decode` reads.
+    max_seconds : float > 0
+        Length after which decoding stops, in seconds.
+
+    Returns
+    -------
+    list of np.ndarray [shape=(n,), dtype=float32]
+        Samples of each channel. Where the number of channels changes, decoding stops.
+
+    Raises
+    ------
+    AudioError
+        As for `decode`.
+    """
+    with Path(path).open("rb", buffering=0) as file, open_audio(path, file, math.inf) as (source, blocks):
+        parts, left = [], round(max_seconds * source.sample_rate)
+        for block in blocks:
+            if left <= 0 or block.y.shape[1] != source.channels:
+                break
+            parts.append(block.y[:left])
+            left -= len(block.y)
+    return list(np.concatenate(parts).T) if parts else []
 
 
 def _check_plain(path: Path) -> None:

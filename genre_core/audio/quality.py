@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 
 from genre_core.audio.io import SILENCE_DBFS
@@ -16,67 +14,8 @@ _FLOOR_DB = -110.0  # level of a spectral line in dB re full scale; lower lines 
 _N_FFT = 2048
 _CLIPPED_RUN = 3  # smallest number of successive samples at the peak; a single one can occur by chance
 CLIPPED_SHARE = 1e-4  # a recording with a larger share of clipped samples is reported
-_MAX_CHANNEL_SAMPLES = 30 * 60 * 48_000  # half an hour at 48 kHz; the channels of a longer file are not read one by one
 SUBSONIC_DB = -20.0  # power below 20 Hz in dB re total power; a higher value is reported
-# A streamed file has at least this size in bytes in its header, which was written before the length was known.
-_STREAMED_BYTES = 0xFFFFFF00
-
-
-def header_seconds(path: Path) -> float | None:
-    """Read the length that the header of a file states.
-
-    If the file is shorter than its header states, the log of libsndfile contains "should be" and both sizes. Without such a line,
-    the number of frames of a FLAC or MP3 file comes from its header.
-
-    Parameters
-    ----------
-    path : Path
-        Path of the audio file.
-
-    Returns
-    -------
-    float or None
-        Stated length in seconds, or None if the header does not state a length or libsndfile cannot read the file.
-    """
-    try:
-        with soundfile.SoundFile(path) as file:
-            for line in file.extra_info.splitlines():
-                name, _, rest = line.partition(":")
-                if name.strip().lower() in ("data", "data size") and "should be" in rest:
-                    sizes = rest.split("(", 1)[0].strip(), rest.split("should be", 1)[1].strip(" )")
-                    frame_bytes = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}.get(file.subtype, 1) * file.channels
-                    stated_bytes = max(map(int, sizes))
-                    return None if stated_bytes >= _STREAMED_BYTES else stated_bytes / frame_bytes / file.samplerate
-            return file.frames / file.samplerate if file.format in ("FLAC", "MP3") else None
-    except (soundfile.SoundFileError, OSError, ValueError, TypeError):
-        return None
-
-
-def read_channels(path: Path, mono: np.ndarray, channels: int) -> list[np.ndarray]:
-    """Read the channels of a file separately.
-
-    The reason is that one channel can be clipped although the mean of the channels is not.
-
-    Parameters
-    ----------
-    path : Path
-        Path of the audio file.
-    mono : np.ndarray [shape=(n,), dtype=float32]
-        Mean of the channels, already decoded.
-    channels : int
-        Number of channels of the file.
-
-    Returns
-    -------
-    list of np.ndarray [shape=(frames,), dtype=float32]
-        Samples of each channel; only `mono` if the file has one channel, is long, or cannot be read by libsndfile.
-    """
-    if channels == 1 or len(mono) > _MAX_CHANNEL_SAMPLES:
-        return [mono]
-    try:
-        return list(soundfile.read(path, dtype="float32", always_2d=True)[0].T)
-    except (soundfile.SoundFileError, OSError, TypeError):
-        return [mono]
+OFFSET = 0.01  # a mean of the samples further from zero is reported
 
 
 def clipped_share(y: np.ndarray) -> float:
@@ -102,6 +41,11 @@ def clipped_share(y: np.ndarray) -> float:
         runs = np.split(positions, breaks)
         total += sum(len(run) for run in runs if len(run) >= _CLIPPED_RUN)
     return total / len(y)
+
+
+def offset(y: np.ndarray) -> float:
+    """Compute the constant offset (DC) of `y` [shape=(n,), n > 0]: the mean of the samples, full scale +-1.0."""
+    return float(y.mean(dtype=np.float64))
 
 
 def level_and_bandwidth(y: np.ndarray, sample_rate: int) -> tuple[float, float, float]:

@@ -7,114 +7,25 @@ gives up at the first damage. FFmpeg reads packet after packet to the end of the
 from __future__ import annotations
 
 import contextlib
-import math
-import mmap
 import os
-import re
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import soundfile
 
+from genre_core.audio import ffmpeg
+from genre_core.audio.source import BLOCK_SAMPLES, Block, Source, UndecodableError, check_format
 from genre_core.errors import AudioError
-from genre_core.util.memory import limited_memory
 
-MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 384_000
-MAX_CHANNELS = 32
-_BLOCK_SAMPLES = 2 << 20
-_OPEN_BYTES = 300_000_000  # memory that FFmpeg may allocate to open a file
-_DAMAGED_PLACES = 5  # number of damaged places that are listed
 # First four bytes of the files that libsndfile reads first: WAV (RF64 is one of more than 4 GB), W64, AIFF, AU, CAF, FLAC.
 _SOUNDFILE_FIRST = {b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b".snd", b"caff", b"fLaC"}
+_NO_LENGTH = "its header states no length"
 _UNKNOWN_FRAMES = 1 << 40  # libsndfile states more frames where the header states none
-_TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
-_NO_TIMES = {"mp3", "aac", "ac3", "eac3"}  # formats whose packets hold no time
-# Longest step in the times of formats that have no other gaps than damage, in seconds. Vorbis has packets of two lengths, so its times
-# are uneven; a lost page of Ogg is about a second.
-_LARGEST_STEP_SECONDS = {"flac": 0.001, "ogg": 0.2}
-_MAX_LINKS = 1_000
 _JOINED_BYTES = 16_384  # more bytes than this after the end of a FLAC file are a second one, not a tag
-_LOST_SECONDS = 10.0  # a file that has lost this and more than it holds is refused
-# Formats whose header states the length. In others, FFmpeg estimates it from the bit rate or finds it at the end of the file.
-_STATED_LENGTH = {"flac", "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "asf", "ape", "wv", "tta", "dsf", "wav", "aiff", "caf", "au"}
 # A streamed WAV has at least this size in bytes in its header, which was written before the length was known.
 _STREAMED_BYTES = 0xFFFFFF00
-
-
-@dataclass
-class Source:
-    """Properties of an audio file. The damage is complete after the last block was read.
-
-    Attributes
-    ----------
-    format : str
-        Name of the container, such as ``wav`` or ``mp3``; a family of containers has one name (``mov,mp4,m4a,...``).
-    sample_rate : int
-        Sample rate of the file in Hz, at its start.
-    channels : int
-        Number of channels of the file, at its start.
-    stated_seconds : float or None
-        Length in seconds that the header states; None if it states no length.
-    lost_seconds : float
-        Length in seconds of the damaged parts, which are left out; estimated from their number of bytes.
-    damaged_at : list of float
-        Positions of the first damaged parts in seconds.
-    unit : float
-        Full scale of the samples of the file. Some programs write float samples with the scale of integers, for example 32768.
-    peak : float
-        Highest absolute sample read so far, with the channels mixed.
-    errors : int
-        Number of packets that could not be decoded.
-    """
-
-    format: str
-    sample_rate: int
-    channels: int
-    stated_seconds: float | None = None
-    lost_seconds: float = 0.0
-    damaged_at: list[float] = field(default_factory=list)
-    unit: float = 1.0
-    peak: float = 0.0
-    errors: int = 0
-
-    def lose(self, at_seconds: float, seconds: float) -> None:
-        """Count a damaged part of `seconds` at position `at_seconds`."""
-        self.lost_seconds += seconds
-        if len(self.damaged_at) < _DAMAGED_PLACES:
-            self.damaged_at.append(round(at_seconds, 2))
-
-    @property
-    def damage(self) -> str:
-        """Damage of the file in words; empty if there is none."""
-        if not self.damaged_at:
-            return ""
-        places = ", ".join(f"{at:g}" for at in self.damaged_at) + (", ..." if len(self.damaged_at) == _DAMAGED_PLACES else "")
-        return f"damaged at {places} s: {max(0.01, self.lost_seconds):.2f} s could not be decoded"
-
-
-@dataclass(frozen=True)
-class Block:
-    """Successive samples of a file.
-
-    Attributes
-    ----------
-    y : np.ndarray [shape=(n, channels), dtype=float32]
-        Samples, full scale +-1.0.
-    sample_rate : int
-        Sample rate in Hz, which can change inside a file.
-    """
-
-    y: np.ndarray
-    sample_rate: int
-
-
-class UndecodableError(Exception):
-    """Error of a library that cannot read a file; another library may."""
 
 
 @contextlib.contextmanager
@@ -144,9 +55,11 @@ def open_audio(path: str | Path, file: IO[bytes], deadline: float) -> Iterator[t
     file = getattr(file, "raw", file)  # libsndfile moves the descriptor, which a buffer does not notice
     with contextlib.ExitStack() as stack:
         opened, failure = None, ""
-        readers = [_av, _soundfile]
-        if file.read(4) in _SOUNDFILE_FIRST:
-            readers.reverse()
+        file.seek(0)
+        start = file.read(4)
+        readers = [_open_soundfile, ffmpeg.open_audio] if start in _SOUNDFILE_FIRST else [ffmpeg.open_audio, _open_soundfile]
+        if start[:3] == b"ID3" or start[:1] == b"\xff":
+            readers.remove(_open_soundfile)  # libsndfile's decoder of mp3 prints to the terminal
         for reader in readers:
             file.seek(0)
             try:
@@ -156,28 +69,21 @@ def open_audio(path: str | Path, file: IO[bytes], deadline: float) -> Iterator[t
                 failure = failure or str(error)
         if opened is None:
             raise AudioError(f"{path}: not audio that can be decoded ({failure}); replace or remove it")
+        if failure == _NO_LENGTH and opened[0].format == "wav":
+            opened[0].stated_seconds = 0.0  # a recorder died; FFmpeg reads to the end of the file
         yield opened
 
 
-def _check_format(path: str | Path, rate: int, channels: int) -> None:
-    """Refuse sample rates and channel counts of broken or hostile files."""
-    if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ:
-        raise AudioError(f"{path}: has a sample rate of {rate:,} Hz, only {MIN_RATE_HZ:,} to {MAX_RATE_HZ:,} Hz are read; resample it")
-    if not 1 <= channels <= MAX_CHANNELS:
-        raise AudioError(f"{path}: has {channels} channels, at most {MAX_CHANNELS} are read; mix it down")
-
-
 @contextlib.contextmanager
-def _soundfile(path: str | Path, raw_file: IO[bytes], deadline: float) -> Iterator[tuple[Source, Iterator[Block]]]:
+def _open_soundfile(path: str | Path, raw_file: IO[bytes], deadline: float) -> Iterator[tuple[Source, Iterator[Block]]]:
     try:
         file = soundfile.SoundFile(raw_file.fileno(), closefd=False)
     except (soundfile.SoundFileError, TypeError, ValueError, OSError) as error:  # TypeError: a .raw file without a header
         raise UndecodableError(str(error)) from None
     with file:
-        # libmpg123 prints to the terminal, so FFmpeg alone reads mp3.
-        if file.format == "MP3" or not 0 < file.frames < _UNKNOWN_FRAMES:
-            raise UndecodableError("its header states no length")
-        _check_format(path, file.samplerate, file.channels)
+        if not 0 < file.frames < _UNKNOWN_FRAMES:
+            raise UndecodableError(_NO_LENGTH)
+        check_format(path, file.samplerate, file.channels)
         source = Source(file.format.lower(), file.samplerate, file.channels, _stated_seconds(file))
         yield source, _soundfile_blocks(path, raw_file, file, source, deadline)
 
@@ -188,7 +94,7 @@ def _soundfile_blocks(path: str | Path, raw_file: IO[bytes], file: soundfile.Sou
     dtype = "int16" if file.subtype == "PCM_16" else "float32"
     read = 0
     try:
-        while len(y := file.read(max(1, _BLOCK_SAMPLES // file.channels), dtype=dtype, always_2d=True)):
+        while len(y := file.read(max(1, BLOCK_SAMPLES // file.channels), dtype=dtype, always_2d=True)):
             read += len(y)
             yield Block(np.multiply(y, np.float32(1 / 32768), dtype=np.float32) if dtype == "int16" else y, file.samplerate)
         rest_bytes = -raw_file.tell() + raw_file.seek(0, os.SEEK_END)
@@ -199,7 +105,7 @@ def _soundfile_blocks(path: str | Path, raw_file: IO[bytes], file: soundfile.Sou
         reason = str(error)
     raw_file.seek(0)
     try:
-        with _av(path, raw_file, deadline) as (av_source, blocks):
+        with ffmpeg.open_audio(path, raw_file, deadline) as (av_source, blocks):
             for block in blocks:
                 if len(block.y) > read:
                     yield Block(block.y[read:], block.sample_rate)
@@ -225,241 +131,3 @@ def _stated_seconds(file: soundfile.SoundFile) -> float:
             if stated_bytes < _STREAMED_BYTES:
                 return stated_bytes / frame_bytes / file.samplerate
     return file.frames / file.samplerate
-
-
-class _Span:
-    """Part of a file as a file of its own. It ends at a deadline, so that FFmpeg stops reading."""
-
-    def __init__(self, file: IO[bytes], start: int, end: int, deadline: float) -> None:
-        self._file, self._start, self._end, self._deadline = file, start, end, deadline
-        self._file.seek(start)
-
-    def read(self, size: int = -1) -> bytes:
-        left = self._end - self._file.tell()
-        if left <= 0 or time.monotonic() > self._deadline:
-            return b""
-        return self._file.read(left if size < 0 else min(size, left))
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: self._start, os.SEEK_CUR: self._file.tell(), os.SEEK_END: self._end}[whence]
-        return self._file.seek(max(self._start, base + offset)) - self._start
-
-    def tell(self) -> int:
-        return self._file.tell() - self._start
-
-
-@contextlib.contextmanager
-def _av(path: str | Path, file: IO[bytes], deadline: float) -> Iterator[tuple[Source, Iterator[Block]]]:
-    spans = _ogg_links(path, file)
-    with _open_av(_Span(file, *spans[0], deadline)) as (container, stream):
-        rate, channels = int(stream.rate or 0), int(stream.channels)
-        _check_format(path, rate, channels)
-        name = container.format.name
-        stated = container.duration / 1e6 if name in _STATED_LENGTH and container.duration else None
-        source = Source(name, rate, channels, _xing_seconds(file, rate) if name == "mp3" else stated)
-
-        def blocks() -> Iterator[Block]:
-            decoded = False
-            for block in _av_blocks(path, container, stream, source):
-                decoded = True
-                yield block
-            for span in spans[1:]:
-                # FFmpeg does not read on where the rate or the number of channels changes.
-                with contextlib.suppress(UndecodableError), _open_av(_Span(file, *span, deadline)) as next_opened:
-                    yield from _av_blocks(path, *next_opened, source)
-            if not decoded and source.errors:
-                raise AudioError(f"{path}: broken audio data: no part of it can be decoded; replace or remove it")
-
-        yield source, blocks()
-
-
-@contextlib.contextmanager
-def _open_av(file: _Span) -> Iterator[tuple[Any, Any]]:
-    """Open a file with PyAV, and yield the container and its audio stream."""
-    import av  # slow import, which WAV does not need
-
-    # A file object and no protocols: the name of a file or the content of a playlist must not make FFmpeg open another source.
-    options = {"protocol_whitelist": "none"}
-    try:
-        with limited_memory(_OPEN_BYTES):  # FFmpeg allocates the sample table that a header claims, even a huge one
-            container = av.open(file, mode="r", options=options, metadata_errors="replace")
-    except (av.FFmpegError, ValueError, MemoryError) as error:
-        raise UndecodableError(getattr(error, "strerror", None) or str(error)) from None
-    with container:
-        if not container.streams.audio:
-            raise UndecodableError("no audio stream")
-        stream = container.streams.audio[0]
-        if stream.codec_context is None:
-            raise UndecodableError("its codec is unknown")
-        stream.codec_context.options = {"err_detect": "crccheck"}  # else a damaged frame is decoded to loud noise
-        yield container, stream
-
-
-def _ogg_links(path: str | Path, file: IO[bytes]) -> list[tuple[int, int]]:
-    """Find the parts of a chained Ogg file (RFC 3533, section 4); any other file has one part.
-
-    A part begins with the pages that begin its streams, which have bit 2 in their sixth byte.
-    """
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    starts = [0]
-    if file.read(4) == b"OggS":
-        end_of_first_pages = 0
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            for match in re.finditer(rb"OggS\0[\x02\x06]", data):
-                at = match.start()
-                if at != end_of_first_pages and at:
-                    starts.append(at)
-                segments = data[at + 27 : at + 27 + data[at + 26]] if at + 26 < size else b""
-                end_of_first_pages = at + 27 + len(segments) + sum(segments)
-                if len(starts) > _MAX_LINKS:
-                    raise AudioError(f"{path}: consists of more than {_MAX_LINKS:,} joined parts; split it")
-    return list(pairwise([*starts, size]))
-
-
-def _xing_seconds(file: IO[bytes], rate: int) -> float | None:
-    """Read the length that the Xing header of an mp3 states.
-
-    The header is in the first frame: "Xing" or "Info", flags, number of frames.
-    """
-    position = file.tell()
-    file.seek(0)
-    start = file.read(10)
-    tag_bytes = 0
-    if start[:3] == b"ID3":  # the size of the tag has four digits of 7 bits
-        tag_bytes = 10 + sum(digit << shift for digit, shift in zip(start[6:10], (21, 14, 7, 0), strict=False))
-    file.seek(tag_bytes)
-    head = file.read(4096)
-    file.seek(position)
-    found = max(head.find(b"Xing"), head.find(b"Info"))
-    if found < 0 or len(head) < found + 12 or not head[found + 7] & 1:
-        return None
-    return int.from_bytes(head[found + 8 : found + 12], "big") * (1152 if rate >= 32_000 else 576) / rate
-
-
-def _av_blocks(path: str | Path, container: Any, stream: Any, source: Source) -> Iterator[Block]:
-    """Decode a stream packet after packet, and count what is lost."""
-    import av
-
-    frames = _Frames()
-    loss = _Loss(source)
-    for packet in _packets(container, stream):
-        try:
-            decoded = packet.decode()
-        except (av.FFmpegError, ValueError) as error:
-            if isinstance(error, MemoryError):
-                raise AudioError(f"{path}: needs too much memory; cut it") from None
-            loss.failed(packet)
-            continue
-        if decoded:
-            loss.decoded(decoded, packet)
-        for frame in decoded:
-            _check_format(path, frame.sample_rate, frame.layout.nb_channels)
-            if frames.differ(frame):
-                yield frames.block()
-            frames.add(frame)
-        if frames.samples >= _BLOCK_SAMPLES:
-            yield frames.block()
-        if source.lost_seconds > _LOST_SECONDS + loss.seconds:
-            raise AudioError(f"{path}: broken audio data: most of it cannot be decoded; replace or remove it")
-    if frames.samples:
-        yield frames.block()
-
-
-def _packets(container: Any, stream: Any) -> Iterator[Any]:
-    """Yield the packets of a stream. After an error, reading goes on as long as further packets come."""
-    import av
-
-    progress = True
-    while progress:
-        progress = False
-        try:
-            for packet in container.demux(stream):
-                progress = True
-                yield packet
-            return
-        except (av.FFmpegError, ValueError):
-            continue
-
-
-class _Loss:
-    """Count of the damaged parts of a stream."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self.seconds = 0.0  # decoded so far
-        self._bytes = 0  # of the decoded packets
-        self._pending: list[
-            tuple[int, float]
-        ] = []  # bytes and seconds of undecodable packets; those at the end of a file belong to a truncated file
-        self._next_time: float | None = None
-        self._flac_block = 0  # samples of a FLAC frame; only the last one is shorter
-
-    def failed(self, packet: Any) -> None:
-        self._source.errors += 1
-        if packet.size and not bytes(packet)[:11].startswith(_TAGS):  # a joined file has tags in its middle
-            self._pending.append((packet.size, float((packet.duration or 0) * (packet.time_base or 0))))
-
-    def decoded(self, frames: list[Any], packet: Any) -> None:
-        gap = 0.0
-        seconds = sum(frame.samples / frame.sample_rate for frame in frames)
-        if self._source.format not in _NO_TIMES:
-            at = self._flac_seconds(frames[0], packet) if self._source.format == "flac" else frames[0].time
-            if at is not None and self._next_time is not None:
-                # In other formats, times are also uneven without damage.
-                largest_step = _LARGEST_STEP_SECONDS.get(self._source.format, 0.0 if self._pending else math.inf)
-                gap = at - self._next_time if at - self._next_time > largest_step else 0.0
-            self._next_time = None if at is None else at + seconds
-        if not gap and self._pending:
-            per_byte = self.seconds / self._bytes if self._bytes else 0.0
-            gap = sum(max(length, size * per_byte) for size, length in self._pending)
-        if gap:
-            self._source.lose(self.seconds, gap)
-        self._pending.clear()
-        self.seconds += seconds
-        self._bytes += packet.size
-
-    def _flac_seconds(self, frame: Any, packet: Any) -> float | None:
-        """Read the time of a FLAC frame from the number in its header (RFC 9639, section 9.1.5), which FFmpeg ignores."""
-        head = bytes(memoryview(packet)[:11])
-        if len(head) < 11 or head[0] != 0xFF or head[1] & 0xFE != 0xF8:
-            return None
-        self._flac_block = self._flac_block or frame.samples
-        continuation_bytes = max(0, 8 - (head[4] ^ 0xFF).bit_length() - 1)  # a number of 36 bits, coded as in UTF-8
-        number = head[4] & (0x7F >> (continuation_bytes + 1 if continuation_bytes else 0))
-        for byte in head[5 : 5 + continuation_bytes]:
-            number = number << 6 | byte & 0x3F
-        return (number if head[1] & 1 else number * self._flac_block) / frame.sample_rate
-
-
-class _Frames:
-    """Decoded frames of one format, which become one block."""
-
-    def __init__(self) -> None:
-        self._frames: list[Any] = []
-        self.samples = 0
-
-    def differ(self, frame: Any) -> bool:
-        """Tell whether a frame has another rate, number of channels or sample format than the frames before."""
-        return bool(self._frames) and _kind(frame) != _kind(self._frames[0])
-
-    def add(self, frame: Any) -> None:
-        self._frames.append(frame)
-        self.samples += frame.samples * frame.layout.nb_channels
-
-    def block(self) -> Block:
-        """Convert the frames to a block, and forget them."""
-        first = self._frames[0]
-        parts = [frame.to_ndarray() for frame in self._frames]  # (channels, n), or (1, n * channels) for packed samples
-        self._frames, self.samples = [], 0
-        y = np.concatenate(parts, axis=1)
-        y = y.T if first.format.is_planar else y.reshape(-1, first.layout.nb_channels)
-        if y.dtype.kind in "iu":
-            full_scale = 2.0 ** (8 * y.dtype.itemsize - 1)
-            y = np.subtract(y, full_scale, dtype=np.float32) if y.dtype.kind == "u" else y
-            y = np.multiply(y, np.float32(1 / full_scale), dtype=np.float32)
-        return Block(np.asarray(y, np.float32), first.sample_rate)
-
-
-def _kind(frame: Any) -> tuple[int, int, str]:
-    return frame.sample_rate, frame.layout.nb_channels, frame.format.name

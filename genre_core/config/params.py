@@ -134,6 +134,7 @@ class FeatureSettings(Section):
     n_mfcc: int = Field(ge=4, le=128)
     fmin_hz: float = Field(ge=20)
     fmax_hz: float = Field(gt=20)
+    level_dbfs: float = Field(ge=-60, le=0)
     normalise: Literal["dataset", "track", "window"]
     range_db: float = Field(ge=0, le=200)
 

@@ -20,22 +20,24 @@ import numpy as np
 from tqdm import tqdm
 
 from genre_core.audio import fingerprint
-from genre_core.audio.io import SILENCE_DBFS, decode
+from genre_core.audio.formats import wrong_suffix
+from genre_core.audio.io import SILENCE_DBFS, Audio, decode, decode_channels
 from genre_core.audio.quality import (
     CLIPPED_SHARE,
     NARROW_HZ,
+    OFFSET,
     SUBSONIC_DB,
     clipped_share,
-    header_seconds,
     level_and_bandwidth,
+    offset,
     power_below,
-    read_channels,
 )
 from genre_core.corpus import splits
 from genre_core.corpus.catalogue import Track
 from genre_core.errors import AudioError
 from genre_core.util.parallel import map_tracks
 
+_MAX_CHANNEL_SECONDS = 30 * 60.0  # of a longer file, only this much is searched for clipping in single channels
 _MIN_LENGTH_SHARE = 0.9  # share of the median length; a shorter track counts as truncated
 
 
@@ -205,12 +207,16 @@ def _measure(track: Track, root: Path) -> tuple[AuditedTrack, fingerprint.Finger
         audio = decode(path)
     except AudioError as error:
         return AuditedTrack(*names, problems=f"unreadable: {str(error).removeprefix(f'{path}: ')}".replace("; ", ", ")), no_fingerprint, ""
-    y, problems = audio.y, []
-    if (stated_seconds := header_seconds(path)) and audio.seconds < 0.98 * stated_seconds:
-        problems.append(f"truncated: {audio.seconds:.1f} s, its header states {stated_seconds:.1f} s")
-    clipped = max(map(clipped_share, read_channels(path, y, audio.channels))) if audio.peak_dbfs > -20 else 0.0
-    level, bandwidth, silent = level_and_bandwidth(y, audio.source_sample_rate)
-    subsonic = 10 * math.log10(max(float(power_below(y, audio.source_sample_rate, 20.0)), 1e-12))
+    y, problems = audio.y, _of_file(path, audio)
+    # One channel can be clipped although the mean of the channels is not.
+    channels = [y] if audio.source.channels == 1 else decode_channels(path, max_seconds=_MAX_CHANNEL_SECONDS) or [y]
+    clipped = max(map(clipped_share, channels)) if audio.peak_dbfs > -20 else 0.0
+    level, bandwidth, silent = level_and_bandwidth(y, audio.sample_rate)
+    constant = offset(y)
+    if abs(constant) > OFFSET:
+        problems.append(f"constant offset: {constant:+.3f} of full scale")
+        y = y - np.float32(constant)
+    subsonic = 10 * math.log10(max(float(power_below(y, audio.sample_rate, 20.0)), 1e-12))
     if audio.peak_dbfs < SILENCE_DBFS:
         problems.append(f"silent: peak {audio.peak_dbfs:.0f} dBFS")
     else:
@@ -225,7 +231,7 @@ def _measure(track: Track, root: Path) -> tuple[AuditedTrack, fingerprint.Finger
     row = AuditedTrack(
         *names,
         round(audio.seconds, 4),
-        audio.source_sample_rate,
+        audio.source.sample_rate,
         round(audio.peak_dbfs, 2),
         round(level, 2),
         round(bandwidth, 1),
@@ -234,7 +240,25 @@ def _measure(track: Track, root: Path) -> tuple[AuditedTrack, fingerprint.Finger
         round(subsonic, 2),
         "; ".join(problems),
     )
-    return row, fingerprint.fingerprint(y, audio.source_sample_rate), hashlib.sha256(y.tobytes()).hexdigest()
+    return row, fingerprint.fingerprint(audio.y, audio.sample_rate), hashlib.sha256(audio.y.tobytes()).hexdigest()
+
+
+def _of_file(path: Path, audio: Audio) -> list[str]:
+    """List what a file is, as against what its name and its header say."""
+    source = audio.source
+    problems = []
+    if source.damage:
+        problems.append(source.damage)
+    heard_seconds = audio.seconds + source.lost_seconds
+    if source.stated_seconds is not None and heard_seconds < 0.98 * source.stated_seconds:
+        problems.append(f"truncated: {audio.seconds:.1f} s, its header states {source.stated_seconds:.1f} s")
+    if source.stated_seconds is not None and heard_seconds > 1.02 * source.stated_seconds + 0.2:
+        problems.append(f"longer than its header: {audio.seconds:.1f} s, it states {source.stated_seconds:.1f} s")
+    if source.unit != 1:
+        problems.append(f"float samples of integer scale: full scale is {source.unit:.0f}, not 1")
+    if suffix := wrong_suffix(path, source.format):
+        problems.append(f"wrong suffix: {suffix}")
+    return problems
 
 
 def _flag_short_tracks(rows: list[AuditedTrack]) -> list[AuditedTrack]:

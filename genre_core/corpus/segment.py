@@ -170,8 +170,8 @@ def _check(track: Track, *, raw: Path, seconds: float, silence_dbfs: float) -> I
         track.genre,
         track.artist,
         round(audio.seconds, 6),
-        audio.source_sample_rate,
-        audio.channels,
+        audio.source.sample_rate,
+        audio.source.channels,
         round(audio.peak_dbfs, 2),
     )
 

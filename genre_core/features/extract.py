@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from genre_core.audio.io import decode
+from genre_core.audio.level import to_level
 from genre_core.features.kinds import Kind
 from genre_core.features.spectrogram import FeatureSpec, log_mel
 from genre_core.features.store import features_from_log_mel, write_store
@@ -54,7 +55,7 @@ def extract(
     ----------
     jobs : sequence of Job
     spec : FeatureSpec
-        Parameters that the store records. Audio is decoded at ``spec.sample_rate``.
+        Parameters that the store records. Audio is decoded at ``spec.sample_rate`` and brought to ``spec.level_dbfs``.
     out : str or Path
     compute : picklable callable
         Function from mono samples to features, for example a partial of `log_features`.
@@ -75,7 +76,7 @@ def extract(
     GenreError
         The system killed a worker, or a worker had too little memory.
     """
-    work = partial(_compute_features, sample_rate=spec.sample_rate, compute=compute)
+    work = partial(_compute_features, spec=spec, compute=compute)
     results = map_tracks(work, jobs, workers=workers, preload=(__name__, getattr(compute, "func", compute).__module__))
     bar = tqdm(zip(jobs, results, strict=True), total=len(jobs), desc=label, unit="track", disable=None)
     return write_store(out, spec, ((job.id, features) for job, features in bar))
@@ -98,8 +99,8 @@ def log_features(y: np.ndarray, spec: FeatureSpec) -> dict[Kind, np.ndarray]:
     return features_from_log_mel(log_mel(y, spec), spec)
 
 
-def _compute_features(job: Job, sample_rate: int, compute: Compute) -> dict[Kind, np.ndarray]:
-    y = decode(job.path, sample_rate=sample_rate).y
+def _compute_features(job: Job, spec: FeatureSpec, compute: Compute) -> dict[Kind, np.ndarray]:
+    y = decode(job.path, sample_rate=spec.sample_rate).y
     if job.transform is not None:
-        y = job.transform(y, sample_rate)
-    return compute(y)
+        y = job.transform(y, spec.sample_rate)
+    return compute(to_level(y, spec.sample_rate, spec.level_dbfs))

@@ -32,6 +32,8 @@ class FeatureSpec:
         Number of mel bands and of MFCC.
     fmin_hz, fmax_hz : float
         Lower edge of the lowest mel band, and upper edge of the highest.
+    level_dbfs : float
+        Level to which audio is brought first, see `level.to_level`; 0 leaves it as it is.
     """
 
     sample_rate: int
@@ -41,6 +43,7 @@ class FeatureSpec:
     n_mfcc: int
     fmin_hz: float
     fmax_hz: float
+    level_dbfs: float = 0.0
 
     @classmethod
     def of(cls, features: FeatureSettings) -> FeatureSpec:

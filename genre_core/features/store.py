@@ -31,7 +31,7 @@ from genre_core.features.kinds import KINDS, Kind
 from genre_core.features.spectrogram import FeatureSpec, dct_basis
 from genre_core.util.files import atomic, plain_file
 
-SCHEMA = 1
+SCHEMA = 2
 MAX_STORE_BYTES = 2**40
 MAX_UNPACKED = 200  # largest allowed ratio of a dataset's size in memory to its size in the file
 _SMALL_BYTES = 50_000_000

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from genre_core.audio import level
 from genre_core.errors import GenreError
 from genre_core.features import musicnn
 from genre_core.features.spectrogram import FLOOR_POWER, dct_basis, mel_filters
@@ -64,6 +65,8 @@ class FromSamples(nn.Module):
         torch.Tensor [shape=(genres,), dtype=float32]
         """
         spec, model = self.spec, self.model
+        length = torch._shape_as_tensor(samples)[0]
+        samples = self._to_level(samples)
         spectrum = torch.stft(
             nn.functional.pad(samples, (spec.n_fft // 2, spec.n_fft // 2)).unsqueeze(0),
             spec.n_fft,
@@ -77,7 +80,6 @@ class FromSamples(nn.Module):
         track = self._embeddings(mel) if model.kind == "musicnn" else mel if model.kind == "mel" else mel @ self.dct
         if model.kind != "mfcc":
             track = track.half().float()  # precision of the feature store
-        length = torch._shape_as_tensor(samples)[0]
         # Computed from the samples, because the tracer would turn the length of the backbone's output into a constant.
         last_row = length // spec.hop_length
         if model.kind == "musicnn":
@@ -95,6 +97,18 @@ class FromSamples(nn.Module):
         rows = torch.minimum(first_row.unsqueeze(1) + offsets, last_row)  # (windows, frames)
         logits = self.network(model.normalisation.apply(model.normalisation.of_track(track)[rows]))
         return (logits.softmax(1).mean(0).clamp(min=1e-12).log() / model.temperature).softmax(0)
+
+    def _to_level(self, samples: torch.Tensor) -> torch.Tensor:
+        """Compute the result of `level.to_level`."""
+        if self.model.spec.level_dbfs == 0:
+            return samples
+        samples = samples - samples.mean()
+        block = round(level.BLOCK_SECONDS * self.spec.sample_rate)
+        blocks = nn.functional.avg_pool1d(samples.square()[None, None], block, block)
+        windows = nn.functional.avg_pool1d(blocks, level.BLOCKS_OF_WINDOW, 1)
+        loud = (windows >= windows.mean() * 10 ** (level.GATE_DB / 10)).float()
+        power = (windows * loud).sum() / loud.sum()
+        return samples * (10 ** (self.model.spec.level_dbfs / 10) / power.clamp(min=1e-20)).sqrt()
 
     def _embeddings(self, mel: torch.Tensor) -> torch.Tensor:
         """Compute the result of `musicnn.embed_decibel` for the whole track at once."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from genre_core.audio.io import MAX_SECONDS, SILENCE_DBFS, Audio, decode, peak
+from genre_core.audio.level import centre
 from genre_core.corpus.index import window_starts
 from genre_core.errors import AudioError, SilenceWarning, one_line
 from genre_core.features import musicnn
@@ -47,6 +48,8 @@ class Prediction:
     timeline : np.ndarray [shape=(windows, genres), dtype=float64]
         Calibrated probabilities of each window, with genres in the model's order. Their mean is not `probabilities`, because those
         are pooled before the temperature is applied.
+    damage : str
+        Damage of the file in words; empty if there is none.
     """
 
     genre: str
@@ -56,6 +59,7 @@ class Prediction:
     starts_seconds: np.ndarray
     window_seconds: float
     timeline: np.ndarray
+    damage: str = ""
 
 
 def is_sure(model: Model, probabilities: np.ndarray, embeddings: np.ndarray | None, mel_db: np.ndarray | None) -> bool:
@@ -142,7 +146,7 @@ class Predictor:
         audio = decode(path, file=file, sample_rate=self.sample_rate, max_seconds=max_seconds, deadline_s=deadline_s)
         name = one_line(str(path))
         try:
-            return self.predict(audio.y, audio.sample_rate, name=name), audio
+            return replace(self.predict(audio.y, audio.sample_rate, name=name), damage=audio.source.damage), audio
         except AudioError as error:
             raise AudioError(f"{name}: {error}") from None
 
@@ -152,7 +156,7 @@ class Predictor:
         Parameters
         ----------
         y : np.ndarray [shape=(n,), dtype=float32]
-            Mono samples, full scale +-1.0.
+            Mono samples. Their level does not matter, but below -60 dBFS re full scale +-1.0 they count as silence.
         sample_rate : int
             Sample rate of `y` in Hz; the samples are resampled if the model has another rate.
         name : str
@@ -182,7 +186,7 @@ class Predictor:
             needed_seconds = min(self.model.segment_seconds, musicnn.PATCH_SECONDS) if any_length else self.model.segment_seconds
             raise AudioError(f"too short: {seconds:.2f} s, the model needs {needed_seconds:g} s")
         starts = starts or [0.0]
-        silent = peak(y) < 10 ** (SILENCE_DBFS / 20)
+        silent = peak(centre(y)) < 10 ** (SILENCE_DBFS / 20)
         if silent:
             subject = f"{name}: silent" if name else "silent audio"
             warnings.warn(f"{subject} (peak below {SILENCE_DBFS:g} dBFS): the answer means nothing", SilenceWarning, stacklevel=2)

@@ -39,7 +39,8 @@ class _Features(FeatureSettings):
 
     hop_length: int = Field(ge=64, le=16384)
     fmin_hz: float = Field(ge=0)
-    range_db: float = Field(0.0, ge=0, le=200)  # older files do not have it
+    level_dbfs: float = Field(0.0, ge=-60, le=0)  # older files do not have it
+    range_db: float = Field(0.0, ge=0, le=200)  # likewise
 
 
 class _Info(BaseModel):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from genre_core.audio.io import resample
+from genre_core.audio.level import to_level
 from genre_core.features import musicnn
 from genre_core.features.kinds import Kind
 from genre_core.features.spectrogram import FeatureSpec, log_mel
@@ -41,13 +42,13 @@ def first_spectrogram(model: Model) -> FeatureSpec:
 
 
 def compute_spectrograms(model: Model, y: np.ndarray, sample_rate: int) -> dict[Kind, np.ndarray]:
-    """Compute the spectrograms that a model needs.
+    """Bring audio to the model's level, and compute the spectrograms that the model needs.
 
     Parameters
     ----------
     model : GenreModel or Ensemble
     y : np.ndarray [shape=(n,), dtype=float32]
-        Mono samples, full scale +-1.0.
+        Mono samples of any level.
     sample_rate : int
         Sample rate of `y` in Hz.
 
@@ -56,6 +57,7 @@ def compute_spectrograms(model: Model, y: np.ndarray, sample_rate: int) -> dict[
     dict of str to np.ndarray [shape=(frames, n_mels), dtype=float32]
         Log-mel in dB for each key of `spectrograms`.
     """
+    y = to_level(y, sample_rate, model.spec.level_dbfs)
     return {kind: log_mel(resample(y, sample_rate, spec.sample_rate), spec) for kind, spec in spectrograms(model).items()}
 
 

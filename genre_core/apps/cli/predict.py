@@ -53,7 +53,8 @@ def predict(chosen: argparse.Namespace) -> int:
             if not chosen.json:
                 top = list(result.probabilities.items())[: chosen.top]
                 answer = ", ".join(f"{genre} {p:.2f}" for genre, p in top)
-                say(f"{file}: {answer if result.sure else f'not sure ({answer})'}")
+                damage = f" [{result.damage}]" if result.damage else ""
+                say(f"{file}: {answer if result.sure else f'not sure ({answer})'}{damage}")
     if chosen.json:
         say_json([_as_json(file, result, name) for file, result in predictions])
     if chosen.timeline and predictions:
@@ -80,5 +81,6 @@ def _as_json(file: str, result: Prediction, model: str) -> dict[str, object]:
         "sure": result.sure,
         "probabilities": result.probabilities,
         "seconds": round(result.seconds, 3),
+        "damage": result.damage,
         "model": model,
     }

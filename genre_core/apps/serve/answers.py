@@ -40,6 +40,7 @@ def as_json(said: Prediction, name: str, model_name: str, genres: list[str]) -> 
         "sure": said.sure,
         "probabilities": said.probabilities,
         "seconds": round(said.seconds, 3),
+        "damage": said.damage,
         "model": model_name,
         "timeline": {
             "starts_seconds": said.starts_seconds.tolist(),

@@ -18,7 +18,7 @@ def test_common_formats(write_tone, suffix, sample_rate, channels):
     audio = decode(write_tone(f"tone.{suffix}", hz=1000, seconds=2, sample_rate=sample_rate, channels=channels), sample_rate=22050)
     assert audio.y.dtype == np.float32
     assert audio.sample_rate == 22050
-    assert (audio.source_sample_rate, audio.channels) == (sample_rate, channels)
+    assert (audio.source.sample_rate, audio.source.channels) == (sample_rate, channels)
     assert audio.seconds == pytest.approx(2, abs=0.1)  # mp3 adds a part of a frame
     assert peak_hz(audio) == pytest.approx(1000, abs=1)
     assert np.max(np.abs(audio.y)) == pytest.approx(0.5, abs=0.05)
@@ -32,7 +32,7 @@ def test_formats_of_video_sites_need_no_ffmpeg_program(tmp_path, monkeypatch, na
     y = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(2 * sample_rate) / sample_rate)
     encode(tmp_path / name, np.stack([y, y]), sample_rate, codec, layout="stereo")
     audio = decode(tmp_path / name, sample_rate=22050)
-    assert (audio.source_sample_rate, audio.channels) == (sample_rate, 2)
+    assert (audio.source.sample_rate, audio.source.channels) == (sample_rate, 2)
     assert peak_hz(audio) == pytest.approx(1000, abs=2)
     assert np.max(np.abs(audio.y[1000:-1000])) == pytest.approx(0.5, abs=0.06)
 

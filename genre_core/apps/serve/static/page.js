@@ -73,7 +73,7 @@ async function ask(blob, name) {
       say(note, "Could not be used", result.error, true);
       return;
     }
-    const text = `${name}, ${result.seconds.toFixed(0)} s.`;
+    const text = `${name}, ${result.seconds.toFixed(0)} s${result.damage ? `, ${result.damage}` : ""}.`;
     if (result.sure) say(note, result.genre, text);
     else say(note, "Not sure", `Perhaps ${result.genre}, but this is more likely wrong than right. ${text}`);
     bars(at("genres"), result.probabilities, 5);
