@@ -25,7 +25,10 @@ _NO_TIMES = {"mp3", "aac", "ac3", "eac3"}  # formats whose packets hold no time
 # Longest step in the times of formats that have no other gaps than damage, in seconds. Vorbis has packets of two lengths, so its times
 # are uneven; a lost page of Ogg is about a second.
 _LARGEST_STEP_SECONDS = {"flac": 0.001, "ogg": 0.2}
-_MAX_LINKS = 1_000
+_MAX_PARTS = 1_000
+_FIRST_FRAMES_BYTES = 4096
+# Without a Xing header, an mp3 does not state the delay of its encoder. This is that of LAME (576 samples) and the decoder's (529).
+_MP3_DELAY_SAMPLES = 1105
 _LOST_SECONDS = 10.0  # a file that has lost this and more than it holds is refused
 # Formats whose header states the length. In others, FFmpeg estimates it from the bit rate or finds it at the end of the file.
 _STATED_LENGTH = {"flac", "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "asf", "ape", "wv", "tta", "dsf", "wav", "aiff", "caf", "au"}
@@ -65,23 +68,27 @@ def open_audio(path: str | Path, file: IO[bytes], deadline: float) -> Iterator[t
     AudioError
         Its sample rate or number of channels is outside the limits.
     """
-    spans = _ogg_links(path, file)
+    spans = _parts(path, file)
     with _open_av(_Span(file, *spans[0], deadline)) as (container, stream):
         rate, channels = int(stream.rate or 0), int(stream.channels)
         check_format(path, rate, channels)
         name = container.format.name
         stated = container.duration / 1e6 if name in _STATED_LENGTH and container.duration else None
-        source = Source(name, rate, channels, _xing_seconds(file, rate) if name == "mp3" else stated)
+        delay = 0
+        if name == "mp3":
+            stated = _xing_seconds(file, rate)
+            delay = 0 if stated else _MP3_DELAY_SAMPLES
+        source = Source(name, rate, channels, stated)
 
         def blocks() -> Iterator[Block]:
             decoded = False
-            for block in _av_blocks(path, container, stream, source):
+            for block in _av_blocks(path, container, stream, source, delay):
                 decoded = True
                 yield block
             for span in spans[1:]:
-                # FFmpeg does not read on where the rate or the number of channels changes.
+                # Of one Ogg file, FFmpeg does not read on where the rate or the number of channels changes.
                 with contextlib.suppress(UndecodableError), _open_av(_Span(file, *span, deadline)) as next_opened:
-                    yield from _av_blocks(path, *next_opened, source)
+                    yield from _av_blocks(path, *next_opened, source, 0)
             if not decoded and source.errors:
                 raise AudioError(f"{path}: broken audio data: no part of it can be decoded; replace or remove it")
 
@@ -110,26 +117,52 @@ def _open_av(file: _Span) -> Iterator[tuple[Any, Any]]:
         yield container, stream
 
 
-def _ogg_links(path: str | Path, file: IO[bytes]) -> list[tuple[int, int]]:
-    """Find the parts of a chained Ogg file (RFC 3533, section 4); any other file has one part.
+def _parts(path: str | Path, file: IO[bytes]) -> list[tuple[int, int]]:
+    """Find the parts of a chained Ogg file or of joined mp3 files; any other file has one part."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    start = file.read(4)
+    starts = [0]
+    if start == b"OggS" or start[:3] == b"ID3" or start[:1] == b"\xff":
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            for at in _ogg_links(data) if start == b"OggS" else _xing_frames(data):
+                starts.append(at)
+                if len(starts) > _MAX_PARTS:
+                    raise AudioError(f"{path}: consists of more than {_MAX_PARTS:,} joined parts; split it")
+    return list(pairwise([*starts, size]))
+
+
+def _ogg_links(data: mmap.mmap) -> Iterator[int]:
+    """Yield where each further part of a chained Ogg file begins (RFC 3533, section 4).
 
     A part begins with the pages that begin its streams, which have bit 2 in their sixth byte.
     """
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    starts = [0]
-    if file.read(4) == b"OggS":
-        end_of_first_pages = 0
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            for match in re.finditer(rb"OggS\0[\x02\x06]", data):
-                at = match.start()
-                if at != end_of_first_pages and at:
-                    starts.append(at)
-                segments = data[at + 27 : at + 27 + data[at + 26]] if at + 26 < size else b""
-                end_of_first_pages = at + 27 + len(segments) + sum(segments)
-                if len(starts) > _MAX_LINKS:
-                    raise AudioError(f"{path}: consists of more than {_MAX_LINKS:,} joined parts; split it")
-    return list(pairwise([*starts, size]))
+    end_of_first_pages = 0
+    for match in re.finditer(rb"OggS\0[\x02\x06]", data):
+        at = match.start()
+        if at and at != end_of_first_pages:
+            yield at
+        segments = data[at + 27 : at + 27 + data[at + 26]] if at + 26 < len(data) else b""
+        end_of_first_pages = at + 27 + len(segments) + sum(segments)
+
+
+def _xing_frames(data: mmap.mmap) -> Iterator[int]:
+    """Yield where the first frame of each further mp3 begins: a frame with a Xing header, of which no encoder writes a second one."""
+    at = min(len(data), _id3_bytes(data[:10]) + _FIRST_FRAMES_BYTES)
+    while (at := min((found for name in (b"Xing\0\0\0", b"Info\0\0\0") if (found := data.find(name, at)) >= 0), default=-1)) >= 0:
+        for side_bytes in (36, 21, 13):  # header and side information of a frame: MPEG-1 stereo, mono or MPEG-2, MPEG-2 mono
+            first, second = data[at - side_bytes : at - side_bytes + 2] if at >= side_bytes else b"\0\0"
+            if first == 0xFF and second & 0xE6 == 0xE2:  # synchronisation, layer III
+                yield at - side_bytes
+                break
+        at += 7
+
+
+def _id3_bytes(start: bytes) -> int:
+    """Return the size of the ID3v2 tag that the first ten bytes of a file announce."""
+    if start[:3] != b"ID3" or len(start) < 10:
+        return 0
+    return 10 + sum(digit << shift for digit, shift in zip(start[6:10], (21, 14, 7, 0), strict=True))  # digits of 7 bits
 
 
 def _xing_seconds(file: IO[bytes], rate: int) -> float | None:
@@ -139,12 +172,8 @@ def _xing_seconds(file: IO[bytes], rate: int) -> float | None:
     """
     position = file.tell()
     file.seek(0)
-    start = file.read(10)
-    tag_bytes = 0
-    if start[:3] == b"ID3":  # the size of the tag has four digits of 7 bits
-        tag_bytes = 10 + sum(digit << shift for digit, shift in zip(start[6:10], (21, 14, 7, 0), strict=False))
-    file.seek(tag_bytes)
-    head = file.read(4096)
+    file.seek(_id3_bytes(file.read(10)))
+    head = file.read(_FIRST_FRAMES_BYTES)
     file.seek(position)
     found = max(head.find(b"Xing"), head.find(b"Info"))
     if found < 0 or len(head) < found + 12 or not head[found + 7] & 1:
@@ -152,11 +181,11 @@ def _xing_seconds(file: IO[bytes], rate: int) -> float | None:
     return int.from_bytes(head[found + 8 : found + 12], "big") * (1152 if rate >= 32_000 else 576) / rate
 
 
-def _av_blocks(path: str | Path, container: Any, stream: Any, source: Source) -> Iterator[Block]:
-    """Decode a stream packet after packet, and count what is lost."""
+def _av_blocks(path: str | Path, container: Any, stream: Any, source: Source, delay: int) -> Iterator[Block]:
+    """Decode a stream packet after packet, without its first `delay` samples, and count what is lost."""
     import av
 
-    frames = _Frames()
+    frames = _Frames(delay)
     loss = _Loss(source)
     for packet in _packets(container, stream):
         try:
@@ -172,6 +201,7 @@ def _av_blocks(path: str | Path, container: Any, stream: Any, source: Source) ->
             check_format(path, frame.sample_rate, frame.layout.nb_channels)
             if frames.differ(frame):
                 yield frames.block()
+                frames = _Frames(_MP3_DELAY_SAMPLES if source.format == "mp3" else 0)  # another mp3 was joined here
             frames.add(frame)
         if frames.samples >= BLOCK_SAMPLES:
             yield frames.block()
@@ -250,8 +280,9 @@ class _Loss:
 class _Frames:
     """Decoded frames of one format, which become one block."""
 
-    def __init__(self) -> None:
+    def __init__(self, delay: int) -> None:
         self._frames: list[Any] = []
+        self._delay = delay  # samples to leave out at the start
         self.samples = 0
 
     def differ(self, frame: Any) -> bool:
@@ -273,7 +304,8 @@ class _Frames:
             full_scale = 2.0 ** (8 * y.dtype.itemsize - 1)
             y = np.subtract(y, full_scale, dtype=np.float32) if y.dtype.kind == "u" else y
             y = np.multiply(y, np.float32(1 / full_scale), dtype=np.float32)
-        return Block(np.asarray(y, np.float32), first.sample_rate)
+        late, self._delay = y[self._delay :], max(0, self._delay - len(y))
+        return Block(np.asarray(late, np.float32), first.sample_rate)
 
 
 def _kind(frame: Any) -> tuple[int, int, str]:
