@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from genre_core.errors import GenreError, one_line
 from genre_core.project import DOWNLOADS
-from genre_core.terminal import say
+from genre_core.terminal import say, show_any_text
 from genre_core.util.memory import is_out_of_memory
 
 _LOCK_SECONDS = 30.0
@@ -174,6 +174,7 @@ def run(main: Callable[[], str]) -> None:
         The stage failed with a `GenreError`, an `OSError` or too little memory.
     """
     started = time.monotonic()
+    show_any_text()
     warnings.showwarning = lambda message, *rest, **more: say(f"warning: {message}", sys.stderr)
     try:
         with _alone(Path(main.__code__.co_filename).stem):

@@ -14,7 +14,7 @@ from genre_core import __version__
 from genre_core.apps.cli.common import WRONG_INPUT
 from genre_core.errors import GenreError, one_line
 from genre_core.project import MODEL
-from genre_core.terminal import say
+from genre_core.terminal import say, show_any_text
 from genre_core.util.memory import is_out_of_memory
 
 _DEFAULT_MODEL_HELP = f"default: {MODEL} if it was trained on real music, else pretrained"
@@ -182,6 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0 for success, 1 if ``genre audit`` found problems, 2 if an input could not be used, 130 after Ctrl-C.
     """
+    show_any_text()
     chosen = parser().parse_args(arguments)
     warnings.showwarning = _warn
     # Import only the module of this command: the imports of all commands take seconds.
