@@ -25,7 +25,7 @@ from genre_core.errors import GenreError, as_text
 _MAX_COLUMNS = 2_000  # enough for 1,000 genres with one column of probabilities each
 MAX_TABLE_BYTES = 500_000_000  # limit for a CSV or JSON file; a million rows take about 100 MB
 _CLEARED: set[str] = set()  # folders in which this process has already removed the temporary files of killed processes
-_OWN_TEMPORARY_FILES: set[str] = set()  # temporary files that this process is writing
+_OWN_TEMPORARY_FILES: dict[str, Path] = {}  # temporary files that this process is writing, by name
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
 
 
@@ -59,14 +59,21 @@ def atomic(path: str | Path) -> Iterator[Path]:
         _CLEARED.add(folder)
         _remove_leftovers(path.parent)
     temporary = path.with_name(f".{_short(path)}.{_HOST}-{os.getpid()}-{secrets.token_hex(8)}.part{path.suffix}")
-    _OWN_TEMPORARY_FILES.add(temporary.name)
+    _OWN_TEMPORARY_FILES[temporary.name] = temporary
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # O_EXCL does not follow links
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-        _OWN_TEMPORARY_FILES.discard(temporary.name)
+        _OWN_TEMPORARY_FILES.pop(temporary.name, None)
+
+
+def remove_own_temporary_files() -> None:
+    """Remove the files that this process is writing, before it ends at once."""
+    for temporary in list(_OWN_TEMPORARY_FILES.values()):
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _short(path: Path) -> str:
