@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from genre_core.errors import GenreError, one_line
 from genre_core.project import DOWNLOADS
 from genre_core.terminal import say, show_any_text
+from genre_core.util.environment import NUMBA_REMEDY, lacks_numba_cache
 from genre_core.util.memory import is_out_of_memory
 from genre_core.util.parallel import kill_children
 
@@ -158,6 +159,8 @@ def run(main: Callable[[], str]) -> None:
     except GenreError as error:
         sys.exit(f"error: {error}")
     except (MemoryError, RuntimeError) as error:
+        if lacks_numba_cache(error):
+            sys.exit(f"error: {NUMBA_REMEDY}")
         if not is_out_of_memory(error):
             raise
         sys.exit("error: this needs more memory than there is; set `workers` lower in params.yaml, or use fewer or shorter tracks")

@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -24,6 +25,7 @@ import psutil
 from genre_core.errors import GenreError
 from genre_core.util.memory import is_out_of_memory
 
+_LOCKS = "/dev/shm"  # noqa: S108 (the C library's folder for semaphores)
 _STOP_SECONDS = 0.2  # a process in a system call may stop later
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -147,6 +149,11 @@ def map_tracks(
     ------
     GenreError
         The system killed a worker, or a worker did not have enough memory.
+
+    Warns
+    -----
+    UserWarning
+        The system has no room for the locks of worker processes, so this process does all the work.
     """
     workers = workers or cores()
     if workers == 1:
@@ -159,7 +166,18 @@ def map_tracks(
     if method == "forkserver":
         context.set_forkserver_preload(list(preload))
         _start_server()
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker) as pool:
+    try:
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
+    except (OSError, NotImplementedError) as error:  # NotImplementedError: a system without semaphores
+        reason = getattr(error, "strerror", None) or error
+        warnings.warn(
+            f"{_LOCKS} cannot hold the locks of worker processes ({reason}): one process does all the work; make room there, or mount it",
+            stacklevel=2,
+        )
+        one_thread()
+        yield from map(partial(_call, function), items)
+        return
+    with pool:
         pending: deque[Future[Result]] = deque()
         try:
             for item in items:

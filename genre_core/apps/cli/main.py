@@ -16,6 +16,7 @@ from genre_core.apps.cli.common import WRONG_INPUT
 from genre_core.errors import GenreError, one_line
 from genre_core.project import MODEL
 from genre_core.terminal import say, show_any_text
+from genre_core.util.environment import NUMBA_REMEDY, lacks_numba_cache
 from genre_core.util.memory import is_out_of_memory
 
 _DEFAULT_MODEL_HELP = f"default: {MODEL} if it was trained on real music, else pretrained"
@@ -221,6 +222,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         say(f"error: {error}", sys.stderr)
         return WRONG_INPUT
     except (MemoryError, RuntimeError) as error:
+        if lacks_numba_cache(error):
+            say(f"error: {NUMBA_REMEDY}", sys.stderr)
+            return WRONG_INPUT
         if not is_out_of_memory(error):
             raise
         say("error: this needs more memory than there is; give fewer or shorter files", sys.stderr)
