@@ -148,6 +148,25 @@ def summary(skipped: Mapping[str, list[str]]) -> str:
     return one_line(f"skipped {count} {'files' if count > 1 else 'file'}: {', '.join(parts)}")
 
 
+def dvc_obstacles(files: Iterable[str], skipped: Mapping[str, list[str]]) -> list[str]:
+    """List the paths at which DVC stops or waits when it hashes the folder: before any of our code runs.
+
+    Parameters
+    ----------
+    files : iterable of str
+        Paths of the audio files, as on the disk.
+    skipped : mapping of str to list of str
+        Skipped paths by reason.
+
+    Returns
+    -------
+    list of str
+        Links that lead nowhere, pipes, and names that are not UTF-8.
+    """
+    special = [*skipped.get(DANGLING, []), *skipped.get(SPECIAL, [])]
+    return special + [path for path in (*files, *(p for paths in skipped.values() for p in paths)) if as_text(path) != path]
+
+
 def nfc(text: str) -> str:
     """Convert `text` to Unicode's composed form (NFC), which most systems type."""
     return unicodedata.normalize("NFC", text)

@@ -28,6 +28,9 @@ def _tracks(root: Path) -> list[Track]:
     scanned = folder.scan(root)
     if scanned.skipped:
         say(f"{root}: {listing.summary(scanned.skipped)}", sys.stderr)
+    if obstacles := listing.dvc_obstacles(scanned.files.values(), scanned.skipped):
+        names = ", ".join(obstacles[:3]) + (", ..." if len(obstacles) > 3 else "")
+        say(f"{root}: `dvc repro` would stop at {names}: remove or rename it first, if this is a data set", sys.stderr)
     return [replace(track, path=scanned.files.get(track.path, track.path)) for track in scanned.tracks]
 
 
