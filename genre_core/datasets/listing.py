@@ -164,7 +164,15 @@ def dvc_obstacles(files: Iterable[str], skipped: Mapping[str, list[str]]) -> lis
         Links that lead nowhere, pipes, and names that are not UTF-8.
     """
     special = [*skipped.get(DANGLING, []), *skipped.get(SPECIAL, [])]
-    return special + [path for path in (*files, *(p for paths in skipped.values() for p in paths)) if as_text(path) != path]
+    return special + [path for path in (*files, *(p for paths in skipped.values() for p in paths)) if not _is_utf8(path)]
+
+
+def _is_utf8(path: str) -> bool:
+    try:
+        os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def nfc(text: str) -> str:
