@@ -1,5 +1,26 @@
 """Errors and warnings that are shown to the user."""
 
+import re
+
+_UNDECODABLE = re.compile("[\udc80-\udcff]+")  # Python's substitutes for the bytes of a file name that it cannot decode
+
+
+def as_text(name: str) -> str:
+    """Percent-escape the bytes of a file name that are not UTF-8.
+
+    Returns
+    -------
+    str
+        For example ``caf%E9.mp3`` for the bytes ``caf\\xe9.mp3``. Names without such bytes stay as they are.
+    """
+
+    def escaped(match: re.Match[str]) -> str:
+        # Python decodes valid UTF-8 in this way too if the locale is ASCII.
+        decoded = match[0].encode("ascii", "surrogateescape").decode("utf-8", "surrogateescape")
+        return "".join(f"%{ord(c) - 0xDC00:02X}" if _UNDECODABLE.match(c) else c for c in decoded)
+
+    return _UNDECODABLE.sub(escaped, name)
+
 
 def one_line(text: str) -> str:
     """Escape the unprintable characters of `text`.
@@ -11,7 +32,7 @@ def one_line(text: str) -> str:
     str
         Text on one line, for example with ``\\n`` in place of a line end.
     """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in as_text(text))
 
 
 class GenreError(Exception):

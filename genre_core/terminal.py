@@ -6,11 +6,19 @@ the window's title.
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from typing import Any, TextIO
 
 from genre_core.errors import one_line
+
+
+def show_any_text() -> None:
+    """Let standard output and error escape the letters that their encoding lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
@@ -39,7 +47,8 @@ def say(text: str, stream: TextIO | None = None) -> None:
 def say_json(value: Any, *, indent: int | None = 2) -> None:
     """Print `value` as JSON on standard output.
 
-    Printable characters of any alphabet stay as they are; unprintable characters become JSON escapes.
+    Printable characters of any alphabet stay as they are; unprintable characters become JSON escapes. If the encoding of standard
+    output lacks a character, all characters beyond ASCII become escapes.
 
     Parameters
     ----------
@@ -54,5 +63,9 @@ def say_json(value: Any, *, indent: int | None = 2) -> None:
         `value` contains NaN or infinity, which JSON does not allow.
     """
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8", "surrogatepass")
+    except (UnicodeError, LookupError):  # the terminal cannot show a letter; its backslash escapes would not be JSON
+        text = json.dumps(value, indent=indent, allow_nan=False)
     sys.stdout.write("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text) + "\n")
     sys.stdout.flush()

@@ -21,11 +21,12 @@ from filelock import FileLock, Timeout
 
 from genre_core.errors import GenreError, one_line
 from genre_core.project import DOWNLOADS
-from genre_core.terminal import say
+from genre_core.terminal import say, show_any_text
+from genre_core.util.environment import NUMBA_REMEDY, lacks_numba_cache
 from genre_core.util.memory import is_out_of_memory
+from genre_core.util.parallel import kill_children
 
 _LOCK_SECONDS = 30.0
-_STOP_SECONDS = 0.2  # a process in a system call may stop later
 # Programs that become the parent of a process after its own parent has ended.
 _REAPERS = {"systemd", "init", "tini", "dumb-init", "docker-init"}
 DATA_SET_KEYS = ("data_set", "protocol", "folds", "fold", "scored_on", "leaky", "crossing_tracks", "crossing_artists")
@@ -34,34 +35,10 @@ DATA_SET_KEYS = ("data_set", "protocol", "folds", "fold", "scored_on", "leaky", 
 def _exit_interrupted(number: int, frame: FrameType | None) -> None:
     """Kill the child processes and exit with a one-line message."""
     threading.excepthook = lambda _: None  # the threads of a pool fail now, and their tracebacks would not help
-    _kill_children()
+    kill_children()
     with contextlib.suppress(OSError):  # the terminal may be closed
         print("interrupted; no incomplete output is left, run `dvc repro` to continue", file=sys.stderr)
     raise SystemExit(128 + number)
-
-
-def _kill_children() -> None:
-    """Kill all processes below this one except the resource tracker, which cleans up after them.
-
-    A child that is still starting would print an error about resources that this exit removes. The direct children are stopped
-    before the others are listed, because the fork server could start one more in between.
-    """
-    this_process = psutil.Process()
-    for child in this_process.children():
-        with contextlib.suppress(psutil.Error):
-            if not _is_resource_tracker(child):
-                child.suspend()
-                deadline = time.monotonic() + _STOP_SECONDS
-                while child.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE) and time.monotonic() < deadline:
-                    time.sleep(0.001)
-    for child in this_process.children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if not _is_resource_tracker(child):
-                child.kill()
-
-
-def _is_resource_tracker(process: psutil.Process) -> bool:
-    return "multiprocessing.resource_tracker" in " ".join(process.cmdline())
 
 
 def hear_signals() -> None:
@@ -174,6 +151,7 @@ def run(main: Callable[[], str]) -> None:
         The stage failed with a `GenreError`, an `OSError` or too little memory.
     """
     started = time.monotonic()
+    show_any_text()
     warnings.showwarning = lambda message, *rest, **more: say(f"warning: {message}", sys.stderr)
     try:
         with _alone(Path(main.__code__.co_filename).stem):
@@ -181,6 +159,8 @@ def run(main: Callable[[], str]) -> None:
     except GenreError as error:
         sys.exit(f"error: {error}")
     except (MemoryError, RuntimeError) as error:
+        if lacks_numba_cache(error):
+            sys.exit(f"error: {NUMBA_REMEDY}")
         if not is_out_of_memory(error):
             raise
         sys.exit("error: this needs more memory than there is; set `workers` lower in params.yaml, or use fewer or shorter tracks")

@@ -1,9 +1,9 @@
 """Data set of a user's own music: ``<root>/<genre>/<file>``.
 
-An optional table, ``<root>/metadata.csv``, describes the files:
+An optional table, ``<root>/metadata.csv`` (in any case), describes the files:
 
 ==========  ==========================================================================
-``path``    path of the file, relative to the root; required
+``path``    path of the file, relative to the root; required. Composed and decomposed letters (NFC, NFD) are the same
 ``genre``   genre; default: the first folder of the path
 ``artist``  artist; empty if unknown
 ``split``   train, valid, test, or empty: the split for ``segment.protocol: official``
@@ -15,17 +15,16 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
-from collections.abc import Iterable
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from genre_core.audio.io import AUDIO_SUFFIXES
-from genre_core.corpus.catalogue import CATALOGUE, DESCRIPTION, SPLITS, Track, write_catalogue
-from genre_core.errors import GenreError, one_line
-from genre_core.util.files import MAX_DEPTH, read_csv
+from genre_core.corpus.catalogue import SPLITS, Track, write_catalogue
+from genre_core.datasets.listing import LEAVES, METADATA, NOT_AUDIO, RESERVED_NAMES, audio_files, leaves, nfc, summary, unique_names
+from genre_core.errors import GenreError, as_text
+from genre_core.util.files import read_csv
 
-METADATA = "metadata.csv"
-_RESERVED_NAMES = {CATALOGUE, DESCRIPTION, METADATA}  # files of this project in the same folder as the tracks, here or in data/raw
+_NO_GENRE = "not in the folder of a genre"
 
 
 def download(root: str | Path, out: str | Path) -> list[Track]:
@@ -47,66 +46,61 @@ def download(root: str | Path, out: str | Path) -> list[Track]:
     ------
     GenreError
         `root` is not a folder, holds fewer than two genres, has an invalid metadata.csv, or a file can be neither linked nor copied.
+
+    Warns
+    -----
+    UserWarning
+        Files are skipped, or genres differ only in upper and lower case.
     """
     root, out = Path(root), Path(out)
-    tracks, existing, left_out = scan(root)
-    if stray := left_out.stray + [track.path for track in tracks if not track.genre]:
-        warnings.warn(
-            f"{root}: ignored {len(stray)} files that are not audio or are not in the folder of a genre: {_first_names(stray)}",
-            stacklevel=2,
-        )
-    if left_out.links:
-        warnings.warn(
-            f"{root}: ignored {len(left_out.links)} links that leave the folder: {_first_names(left_out.links)}; "
-            "put the files themselves there",
-            stacklevel=2,
-        )
-    tracks = [track for track in tracks if track.genre]
+    scanned = scan(root)
+    skipped = dict(scanned.skipped)
+    if stray := [track.path for track in scanned.tracks if not track.genre]:
+        skipped[_NO_GENRE] = stray
+    if skipped:
+        warnings.warn(f"{root}: {summary(skipped)}", stacklevel=2)
+    tracks = [track for track in scanned.tracks if track.genre]
     genres = sorted({track.genre for track in tracks})
     if len(genres) < 2:
         raise GenreError(
             f"dataset.folder.path: {str(root)!r} holds {len(tracks)} audio files of {len(genres)} genres"
             f"{' (' + genres[0] + ')' if genres else ''}; at least two genres are needed, as <genre>/<file>"
         )
+    _warn_about_case(genres)
     for track in tracks:
-        if track.path in existing:
-            link(root / track.path, out / track.path)
+        if track.path in scanned.files:
+            link(root / scanned.files[track.path], out / track.path)
     write_catalogue(out, tracks)
     return tracks
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """Unused paths in a music folder, relative to it.
+class Scan:
+    """Tracks of a music folder.
 
     Attributes
     ----------
-    stray : list of str
-        Files that are not audio, and folders that are too deep or have a reserved name.
-    links : list of str
-        Links that leave the folder.
+    tracks : list of Track
+        Audio files, and files that metadata.csv names, sorted by path. Paths, genres and artists are composed Unicode (NFC): see
+        `listing.unique_names`.
+    files : dict of str to str
+        Path on the disk, relative to the folder, by path of the track. Tracks whose file is missing have none.
+    skipped : dict of str to list of str
+        Unused paths by reason; see `listing.Found`.
     """
 
-    stray: list[str]
-    links: list[str]
+    tracks: list[Track]
+    files: dict[str, str]
+    skipped: dict[str, list[str]]
 
 
-def scan(root: Path) -> tuple[list[Track], set[str], LeftOut]:
+def scan(root: Path) -> Scan:
     """List the tracks and the unused files of a music folder.
 
     Parameters
     ----------
     root : Path
         Folder of the music.
-
-    Returns
-    -------
-    tracks : list of Track
-        Audio files, and files that metadata.csv names, sorted by path.
-    existing : set of str
-        Paths of the tracks whose files exist.
-    left_out : LeftOut
-        Unused paths.
 
     Raises
     ------
@@ -116,24 +110,31 @@ def scan(root: Path) -> tuple[list[Track], set[str], LeftOut]:
     if not root.is_dir():
         raise GenreError(f"{str(root)!r} is not a folder; name one that holds <genre>/<file> (dataset.folder.path in params.yaml)")
     metadata = _read_metadata(root)
-    existing, stray, links = _audio_files(root)
-    existing |= {path for path in metadata if (root / path).is_file()}  # with any suffix
+    found = audio_files(root)
+    not_audio = found.skipped.get(NOT_AUDIO, [])
+    named = [path for path in not_audio if nfc(as_text(path)) in metadata]  # metadata.csv may name a file with any suffix
+    files = unique_names([*found.audio, *named])
+    row_of = {name: metadata.get(nfc(as_text(path)), {}) for name, path in files.items()}
     tracks = []
-    for path in sorted(existing | metadata.keys()):
-        row = metadata.get(path, {})
-        genre = row.get("genre") or (PurePosixPath(path).parts[0] if "/" in path else "")
-        tracks.append(Track(path, path, genre, row.get("artist", ""), row.get("split", "")))
-    return tracks, existing, LeftOut([path for path in stray if path not in existing], links)
+    for path in sorted(files.keys() | metadata.keys()):
+        row = row_of.get(path) or metadata.get(path, {})
+        genre = nfc(row.get("genre", "")) or (PurePosixPath(path).parts[0] if "/" in path else "")
+        tracks.append(Track(path, path, genre, nfc(row.get("artist", "")), row.get("split", "")))
+    unused = [path for path in not_audio if path not in set(named)]
+    skipped = {**found.skipped, NOT_AUDIO: unused}
+    for path in skipped.get(LEAVES, []):
+        if nfc(as_text(path)) in metadata:
+            raise GenreError(f"{root / METADATA}: path {path!r} is a link that leaves {root}; put the file itself there")
+    return Scan(tracks, files, {reason: paths for reason, paths in skipped.items() if paths})
 
 
-def leaves(path: Path, root: Path) -> bool:
-    """Check whether `path` leads outside the folder `root`, with links resolved."""
-    return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
-
-
-def links_that_leave(folder: Path, names: Iterable[str], root: Path) -> set[str]:
-    """Return those of the names in `folder` that are links to outside the folder `root`."""
-    return {name for name in names if (folder / name).is_symlink() and leaves(folder / name, root)}
+def _warn_about_case(genres: list[str]) -> None:
+    """Warn about genres that differ only in upper and lower case."""
+    spellings = defaultdict(list)
+    for genre in genres:
+        spellings[genre.casefold()].append(genre)
+    if pairs := [" and ".join(names) for names in spellings.values() if len(names) > 1]:
+        warnings.warn(f"genres that differ only in case stay apart: {', '.join(pairs)}; rename one to join them", stacklevel=3)
 
 
 def link(source: Path, target: Path) -> None:
@@ -158,68 +159,28 @@ def link(source: Path, target: Path) -> None:
     raise GenreError(f"{source}: cannot be linked or copied to {target}: {failure.strerror}")
 
 
-def _audio_files(root: Path) -> tuple[set[str], list[str], list[str]]:
-    """List audio files, other paths, and links that leave the folder.
-
-    The paths are POSIX paths relative to `root`. Hidden files and folders are skipped.
-    """
-    audio: set[str] = set()
-    stray: list[str] = []
-    links: list[str] = []
-    visited: set[str] = set()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        if (real := os.path.realpath(folder)) in visited:  # links may lead in circles
-            subfolders.clear()
-            continue
-        visited.add(real)
-        visible = sorted(s for s in subfolders if not s.startswith("."))
-        if len(Path(folder).relative_to(root).parts) >= MAX_DEPTH:
-            stray += [(Path(folder) / name).relative_to(root).as_posix() for name in visible]
-            visible = []
-        outside = links_that_leave(Path(folder), [*visible, *names], root)
-        links += [Path(folder, name).relative_to(root).as_posix() for name in sorted(outside) if not name.startswith(".")]
-        reserved = {name for name in visible if Path(folder) == root and name.casefold() in _RESERVED_NAMES}
-        stray += sorted(reserved)
-        subfolders[:] = [name for name in visible if name not in outside | reserved]
-        for name in names:
-            path = Path(folder, name)
-            if name.startswith(".") or name in outside or (path.parent == root and name in (METADATA, "README.md")):
-                continue
-            relative = path.relative_to(root).as_posix()
-            if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file() and _is_text(relative):
-                audio.add(relative)
-            else:
-                stray.append(relative)
-    return audio, stray, links
-
-
-def _is_text(name: str) -> bool:
-    """Check whether a file's name is Unicode, not bytes of another encoding."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _read_metadata(root: Path) -> dict[str, dict[str, str]]:
-    """Read and check metadata.csv, if it exists; return rows by path."""
-    file = root / METADATA
-    if not file.exists():
+    """Read and check metadata.csv, if it exists; return rows by path (NFC)."""
+    tables = sorted(path for path in root.iterdir() if path.name.casefold() == METADATA and not path.is_dir())
+    if not tables:
         return {}
+    if len(tables) > 1:
+        raise GenreError(f"{root}: {' and '.join(path.name for path in tables)} differ only in case; keep one")
+    file = tables[0]
     if leaves(file, root):
         raise GenreError(f"{file} is a link that leaves the folder; put the file itself there")
     rows: dict[str, dict[str, str]] = {}
     for number, row in enumerate(read_csv(file, ["path"]), start=2):
-        path = PurePosixPath(row["path"].replace("\\", "/")).as_posix()
+        written = PurePosixPath(row["path"].replace("\\", "/")).as_posix()
+        path = nfc(written)
         where = f"{file}, line {number}"
         if "\0" in path or path == "." or path.startswith("/") or ".." in PurePosixPath(path).parts:
             raise GenreError(f"{where}: path {row['path']!r} must be relative and stay inside {root}")
-        if any(part.startswith(".") for part in PurePosixPath(path).parts) or path.split("/")[0].casefold() in _RESERVED_NAMES:
+        if any(part.startswith(".") for part in PurePosixPath(path).parts) or path.split("/")[0].casefold() in RESERVED_NAMES:
             raise GenreError(f"{where}: path {row['path']!r} is hidden, or a name of this project's own files; give the file another name")
         if path.lower().endswith(".npy"):
             raise GenreError(f"{where}: path {row['path']!r} is an array, not audio; see dataset.features for precomputed features")
-        if leaves(root / path, root):
+        if leaves(root / path, root) or leaves(root / written, root):
             raise GenreError(f"{where}: path {row['path']!r} is a link that leaves {root}; put the file itself there")
         if path in rows:
             raise GenreError(f"{where}: path {path!r} occurs twice; keep one row")
@@ -227,8 +188,3 @@ def _read_metadata(root: Path) -> dict[str, dict[str, str]]:
             raise GenreError(f"{where}: split {row['split']!r} is not allowed: {', '.join(SPLITS)}, or empty")
         rows[path] = row
     return rows
-
-
-def _first_names(names: list[str]) -> str:
-    """Join at most five names for a message."""
-    return one_line(", ".join(names[:5]) + (", ..." if len(names) > 5 else ""))

@@ -23,12 +23,13 @@ from tqdm import tqdm
 
 from genre_core.audio.io import decode
 from genre_core.corpus.catalogue import Track, write_catalogue
-from genre_core.datasets.folder import link, links_that_leave
+from genre_core.datasets import listing
+from genre_core.datasets.folder import link
 from genre_core.errors import AudioError, GenreError
 from genre_core.terminal import say
 from genre_core.util.archives import unpack
 from genre_core.util.download import fetch
-from genre_core.util.files import atomic, digest, read_csv, walk, write_csv
+from genre_core.util.files import atomic, digest, read_csv, write_csv
 
 SAMPLE_RATE = 22050  # Hz
 REPORT = "report.csv"
@@ -203,17 +204,11 @@ def _from_local(path: Path, out: Path) -> dict[str, str]:
 
 
 def _files(path: Path) -> list[Path]:
-    """List the files below a folder; warn about links that leave it."""
-    files, links = [], []
-    for folder, folders, names in walk(path):
-        outside = links_that_leave(folder, [*folders, *names], path)
-        links += [folder / name for name in sorted(outside)]
-        files += [folder / name for name in names if name not in outside]
-    if links:
-        warnings.warn(
-            f"{path}: ignored {len(links)} links that leave the folder, for example {links[0]}; name the real folder", stacklevel=2
-        )
-    return sorted(file for file in files if file.is_file())
+    """List the audio files below a folder; warn about links that leave it."""
+    found = listing.audio_files(path)
+    if links := found.skipped.get(listing.LEAVES):
+        warnings.warn(f"{path}: {listing.summary({listing.LEAVES: links})}; name the real folder", stacklevel=2)
+    return [path / file for file in found.audio]
 
 
 def _from_mirrors(

@@ -14,20 +14,18 @@ import re
 import secrets
 import socket
 import stat
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from genre_core.errors import GenreError
+from genre_core.errors import GenreError, as_text
 
 _MAX_COLUMNS = 2_000  # enough for 1,000 genres with one column of probabilities each
-MAX_DEPTH = 64  # number of nested folder levels that `walk` visits
 MAX_TABLE_BYTES = 500_000_000  # limit for a CSV or JSON file; a million rows take about 100 MB
 _CLEARED: set[str] = set()  # folders in which this process has already removed the temporary files of killed processes
-_OWN_TEMPORARY_FILES: set[str] = set()  # temporary files that this process is writing
+_OWN_TEMPORARY_FILES: dict[str, Path] = {}  # temporary files that this process is writing, by name
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
 
 
@@ -61,14 +59,21 @@ def atomic(path: str | Path) -> Iterator[Path]:
         _CLEARED.add(folder)
         _remove_leftovers(path.parent)
     temporary = path.with_name(f".{_short(path)}.{_HOST}-{os.getpid()}-{secrets.token_hex(8)}.part{path.suffix}")
-    _OWN_TEMPORARY_FILES.add(temporary.name)
+    _OWN_TEMPORARY_FILES[temporary.name] = temporary
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # O_EXCL does not follow links
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-        _OWN_TEMPORARY_FILES.discard(temporary.name)
+        _OWN_TEMPORARY_FILES.pop(temporary.name, None)
+
+
+def remove_own_temporary_files() -> None:
+    """Remove the files that this process is writing, before it ends at once."""
+    for temporary in list(_OWN_TEMPORARY_FILES.values()):
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _short(path: Path) -> str:
@@ -129,33 +134,10 @@ def plain_file(path: str | Path, *, max_bytes: int, missing: str = "no such file
     return path
 
 
-def walk(folder: str | Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Walk a folder like `os.walk`, at most `MAX_DEPTH` levels deep.
-
-    Symbolic links to folders are not followed. Folders below the deepest level are skipped, with a warning.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Folder at which the walk starts.
-
-    Yields
-    ------
-    folder : Path
-        Visited folder.
-    folders, names : list of str
-        Names of its subfolders, which the caller may shorten to skip folders, and names of its files.
-    """
-    top_depth = len(Path(folder).parts)
-    for root, folders, names in os.walk(folder):
-        yield (current := Path(root)), folders, names
-        if folders and len(current.parts) - top_depth >= MAX_DEPTH:  # up to Python 3.11, os.walk recurses once per level
-            warnings.warn(f"{current}: its folders are skipped, because more than {MAX_DEPTH} folders are nested", stacklevel=2)
-            folders.clear()
-
-
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as JSON, indented by two spaces, with a final newline.
+
+    Bytes of file names that are not UTF-8 are percent-escaped (`errors.as_text`).
 
     Raises
     ------
@@ -163,7 +145,7 @@ def write_json(path: str | Path, value: Any) -> None:
         `value` contains NaN or infinity, which JSON does not allow.
     """
     with atomic(path) as part:
-        part.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        part.write_text(as_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)) + "\n", encoding="utf-8")
 
 
 def read_json(path: str | Path, *, max_bytes: int = MAX_TABLE_BYTES) -> Any:
@@ -200,6 +182,7 @@ def write_csv(path: str | Path, columns: Iterable[str], rows: Iterable[Mapping[s
     """Write `rows` as CSV with a header and Unix line ends.
 
     A text that a spreadsheet would evaluate as a formula gets a leading quote. `read_csv` with ``strip=False`` removes the quote.
+    Bytes of file names that are not UTF-8 are percent-escaped (`errors.as_text`).
 
     Parameters
     ----------
@@ -222,13 +205,16 @@ def write_csv(path: str | Path, columns: Iterable[str], rows: Iterable[Mapping[s
         quoted = csv.DictWriter(file, columns, lineterminator="\n", quoting=csv.QUOTE_ALL)
         plain.writeheader()
         for row in rows:
-            cells = {key: _quote_formula(value) for key, value in row.items()}
+            cells = {key: _cell(value) for key, value in row.items()}
             (quoted if any(isinstance(value, str) and "\r" in value for value in cells.values()) else plain).writerow(cells)
 
 
-def _quote_formula(value: Any) -> Any:
-    """Add a leading quote to a text that looks like a formula."""
-    if not isinstance(value, str) or not _FORMULA.match(value):
+def _cell(value: Any) -> Any:
+    """Escape undecodable bytes in a text, and quote it if it looks like a formula."""
+    if not isinstance(value, str):
+        return value
+    value = as_text(value)
+    if not _FORMULA.match(value):
         return value
     with contextlib.suppress(ValueError):
         float(value)
@@ -237,7 +223,7 @@ def _quote_formula(value: Any) -> Any:
 
 
 def _unquote_formula(value: str) -> str:
-    """Remove the leading quote that `_quote_formula` added."""
+    """Remove the leading quote that `_cell` added."""
     return value[1:] if value.startswith("'") and _FORMULA.match(value) else value
 
 

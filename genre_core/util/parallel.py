@@ -5,10 +5,14 @@ Both ways give the same results in the same order.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import threading
+import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -16,9 +20,13 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import TypeVar
 
+import psutil
+
 from genre_core.errors import GenreError
 from genre_core.util.memory import is_out_of_memory
 
+_LOCKS = "/dev/shm"  # noqa: S108 (the C library's folder for semaphores)
+_STOP_SECONDS = 0.2  # a process in a system call may stop later
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -56,6 +64,32 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+def kill_children() -> None:
+    """Kill all processes below this one except the resource tracker, which cleans up after them.
+
+    A child that is still starting would print an error about resources that this exit removes. The direct children are stopped
+    before the others are listed, because the fork server could start one more in between.
+    """
+    this_process = psutil.Process()
+    for child in this_process.children():
+        with contextlib.suppress(psutil.Error):
+            if not _is_resource_tracker(child):
+                child.suspend()
+                deadline = time.monotonic() + _STOP_SECONDS
+                while child.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE) and time.monotonic() < deadline:
+                    time.sleep(0.001)
+    for child in this_process.children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if not _is_resource_tracker(child):
+                child.kill()
+    # Otherwise the resource tracker removes the semaphores of a process that ends at once, and prints a warning.
+    multiprocessing.util._run_finalizers(0)  # type: ignore[attr-defined]
+
+
+def _is_resource_tracker(process: psutil.Process) -> bool:
+    return "multiprocessing.resource_tracker" in " ".join(process.cmdline())
 
 
 def _call(function: Callable[[Item], Result], item: Item) -> Result:
@@ -115,6 +149,11 @@ def map_tracks(
     ------
     GenreError
         The system killed a worker, or a worker did not have enough memory.
+
+    Warns
+    -----
+    UserWarning
+        The system has no room for the locks of worker processes, so this process does all the work.
     """
     workers = workers or cores()
     if workers == 1:
@@ -127,7 +166,18 @@ def map_tracks(
     if method == "forkserver":
         context.set_forkserver_preload(list(preload))
         _start_server()
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker) as pool:
+    try:
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
+    except (OSError, NotImplementedError) as error:  # NotImplementedError: a system without semaphores
+        reason = getattr(error, "strerror", None) or error
+        warnings.warn(
+            f"{_LOCKS} cannot hold the locks of worker processes ({reason}): one process does all the work; make room there, or mount it",
+            stacklevel=2,
+        )
+        one_thread()
+        yield from map(partial(_call, function), items)
+        return
+    with pool:
         pending: deque[Future[Result]] = deque()
         try:
             for item in items:

@@ -389,8 +389,8 @@ def test_it_ends_within_five_seconds_whatever_is_open(tmp_path, clip, number):
         working = ThreadPoolExecutor(1)
         asked = working.submit(requests.post, f"{server.url}/api/predict", params={"pictures": 1}, data=clip, timeout=60)
         time.sleep(0.3)
-        assert server.end(number) < 5
-        assert server.process.returncode == 0
+        assert server.end(number) < 3
+        assert server.process.returncode == (130 if number == signal.SIGINT else 0)
         with contextlib.suppress(requests.RequestException):
             asked.result()
     for connection in stalled:

@@ -3,11 +3,46 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from genre_core.apps.cli.common import FOUND
-from genre_core.errors import GenreError
+from genre_core.errors import GenreError, as_text
 from genre_core.terminal import say, say_json
+
+if TYPE_CHECKING:
+    from genre_core.corpus.audit import Audit, Copies
+    from genre_core.corpus.catalogue import Track
+
+
+def _tracks(root: Path) -> list[Track]:
+    """List the tracks of a folder, with their paths on the disk; count on standard error what is skipped."""
+    from dataclasses import replace
+
+    from genre_core.corpus.catalogue import CATALOGUE, read_catalogue
+    from genre_core.datasets import folder, listing
+
+    if (root / CATALOGUE).is_file():
+        return read_catalogue(root)
+    scanned = folder.scan(root)
+    if scanned.skipped:
+        say(f"{root}: {listing.summary(scanned.skipped)}", sys.stderr)
+    if obstacles := listing.dvc_obstacles(scanned.files.values(), scanned.skipped):
+        names = ", ".join(obstacles[:3]) + (", ..." if len(obstacles) > 3 else "")
+        say(f"{root}: `dvc repro` would stop at {names}: remove or rename it first, if this is a data set", sys.stderr)
+    return [replace(track, path=scanned.files.get(track.path, track.path)) for track in scanned.tracks]
+
+
+def _with_text_names(result: Audit) -> Audit:
+    """Percent-escape the bytes of file names that are not UTF-8."""
+    from dataclasses import replace
+
+    def renamed(pairs: list[Copies]) -> list[Copies]:
+        return [replace(pair, a=as_text(pair.a), b=as_text(pair.b)) for pair in pairs]
+
+    rows = [replace(row, file=as_text(row.file)) for row in result.tracks]
+    return replace(result, tracks=rows, pairs=renamed(result.pairs), crossing_pairs=renamed(result.crossing_pairs))
 
 
 def audit(chosen: argparse.Namespace) -> int:
@@ -15,18 +50,16 @@ def audit(chosen: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from genre_core.corpus import audit as auditing
-    from genre_core.corpus.catalogue import CATALOGUE, read_catalogue
-    from genre_core.datasets import folder
     from genre_core.reports import audit as report
     from genre_core.reports import figures_data
 
     root = Path(chosen.folder)
-    tracks = read_catalogue(root) if (root / CATALOGUE).exists() else folder.scan(root)[0]
+    tracks = _tracks(root)
     if not tracks:
         raise GenreError(f"{chosen.folder}: no audio file in this folder")
-    result = auditing.audit(root, tracks)
+    result = _with_text_names(auditing.audit(root, tracks))
     if chosen.out:
-        title = root.resolve().name
+        title = as_text(root.resolve().name)
         report.write(result, chosen.out, title=title, picture="report.png")
         figures_data.audit(chosen.out / "report.png", [asdict(t) for t in result.tracks], title=title)
     if chosen.json:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genre_core.errors import GenreError
 from genre_core.project import MODEL
+from genre_core.terminal import say
 
 if TYPE_CHECKING:
     from genre_core.inference.predictor import Predictor
@@ -84,6 +86,8 @@ def _score(name: str, info: dict[str, Any]) -> dict[str, Any] | None:
 def expand(names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Expand folders to the audio files below them.
 
+    What is skipped in a folder is counted on standard error.
+
     Parameters
     ----------
     names : sequence of str
@@ -96,18 +100,18 @@ def expand(names: Sequence[str]) -> tuple[list[str], list[str]]:
     errors : list of str
         One message for each folder without audio files.
     """
-    from genre_core.audio.io import AUDIO_SUFFIXES
-    from genre_core.util.files import walk
+    from genre_core.datasets.listing import audio_files, summary
 
     files, errors = [], []
     for name in names:
         path = Path(name)
-        if path.is_dir():
-            paths = (folder / file for folder, _, files_there in walk(path) for file in files_there if not file.startswith("."))
-            audio_files = sorted(p for p in paths if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
-            if not audio_files:
-                errors.append(f"{name}: no audio file in this folder")
-            files += [str(p) for p in audio_files]
-        else:
+        if not path.is_dir():
             files.append(name)
+            continue
+        found = audio_files(path)
+        if found.skipped:
+            say(f"{name}: {summary(found.skipped)}", sys.stderr)
+        if not found.audio:
+            errors.append(f"{name}: no audio file in this folder")
+        files += [str(path / file) for file in found.audio]
     return files, errors

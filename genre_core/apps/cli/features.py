@@ -5,10 +5,21 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from genre_core.apps.cli.common import WRONG_INPUT, expand
-from genre_core.errors import GenreError
+from genre_core.errors import GenreError, as_text
 from genre_core.terminal import say, say_json
+
+
+def _with_text_names(result: Any) -> Any:
+    """Give a result of `tables.of_file` names that are composed Unicode (NFC), without undecodable bytes."""
+    from genre_core.datasets.listing import nfc
+
+    if isinstance(result, list):
+        return [{**row, "filename": as_text(row["filename"]), "label": nfc(as_text(row["label"]))} for row in result]
+    file, genre, *arrays = result
+    return as_text(file), nfc(as_text(genre)), *arrays
 
 
 def features(chosen: argparse.Namespace) -> int:
@@ -35,7 +46,7 @@ def features(chosen: argparse.Namespace) -> int:
         if isinstance(result, str):
             errors.append(result)
         else:
-            computed.append(result)
+            computed.append(_with_text_names(result))
     if not computed:
         raise GenreError("; ".join(errors) or "no file was given")
     count = tables.write(out, computed, chosen.format)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from genre_core.apps.cli import ending
 from genre_core.apps.cli.common import chosen_predictor, introduction
 from genre_core.errors import GenreError, one_line
 from genre_core.terminal import say, say_json
@@ -52,20 +53,25 @@ def listen(chosen: argparse.Namespace) -> int:
             else:
                 say(line)
 
+    interrupted = False
+    ending.leave_last_line_to_command()
     try:
         for samples in _stdin(size) if chosen.stdin else _microphone(chosen.rate, size):
             listener.push(np.asarray(samples, np.float32))
             show_answer()
     except KeyboardInterrupt:
-        pass
+        interrupted = True
     if sys.stdout.isatty() and not chosen.json:
         say("")
+    if interrupted and not answers:
+        say("interrupted", sys.stderr)
+        return ending.INTERRUPTED
     if not answers:
         needed = listener.model.segment_seconds
         raise GenreError(f"{listener.seconds:.1f} s of audio received; an answer needs at least {needed:g} s")
     latency = float(np.median([answer.latency_ms for answer in answers]))
     say(f"latency {latency:.0f} ms (median), real-time factor {answers[-1].real_time_factor:.3f}", sys.stderr)
-    return 0
+    return ending.INTERRUPTED if interrupted else 0
 
 
 def _bar(share: float, width: int = 10) -> str:

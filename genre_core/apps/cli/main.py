@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from genre_core import __version__
+from genre_core.apps.cli import ending
 from genre_core.apps.cli.common import WRONG_INPUT
 from genre_core.errors import GenreError, one_line
 from genre_core.project import MODEL
-from genre_core.terminal import say
+from genre_core.terminal import say, show_any_text
+from genre_core.util.environment import NUMBA_REMEDY, lacks_numba_cache
 from genre_core.util.memory import is_out_of_memory
 
 _DEFAULT_MODEL_HELP = f"default: {MODEL} if it was trained on real music, else pretrained"
@@ -180,30 +182,58 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 for success, 1 if ``genre audit`` found problems, 2 if an input could not be used, 130 after Ctrl-C.
+        0 for success, 1 if ``genre audit`` found problems, 2 if an input could not be used, 130 after Ctrl-C, 141 if the reader of
+        the output has ended.
     """
+    try:
+        ending.main_begins()
+        try:
+            return _run(arguments)
+        finally:
+            ending.end_if_interrupted()
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except KeyboardInterrupt:
+        return ending.INTERRUPTED
+    except BrokenPipeError:  # the reader of the output has ended: `genre predict ... | head`
+        return ending.end_after_closed_pipe()
+    except OSError as error:  # for example a full disk below the standard output
+        say(f"error: {error}", sys.stderr)
+        return WRONG_INPUT
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Parse the arguments and run a command; turn errors into one line and an exit code."""
+    show_any_text()
     chosen = parser().parse_args(arguments)
     warnings.showwarning = _warn
-    # Import only the module of this command: the imports of all commands take seconds.
-    run = getattr(import_module(f"genre_core.apps.cli.{chosen.command}"), chosen.command)
+    if not _writes_file(chosen):
+        ending.end_with_reader()
     try:
+        # Import only the module of this command: the imports of all commands take seconds.
+        run = getattr(import_module(f"genre_core.apps.cli.{chosen.command}"), chosen.command)
         return int(run(chosen))
-    except KeyboardInterrupt:
-        return 130
     except GenreError as error:
         say(f"error: {error}", sys.stderr)
         return WRONG_INPUT
-    except BrokenPipeError:  # the reader of the output has ended: `genre predict ... | head`
-        sys.stderr.close()
-        return 0
+    except BrokenPipeError:
+        raise
     except OSError as error:  # for example a full disk, a read-only folder or a port in use
         say(f"error: {error}", sys.stderr)
         return WRONG_INPUT
     except (MemoryError, RuntimeError) as error:
+        if lacks_numba_cache(error):
+            say(f"error: {NUMBA_REMEDY}", sys.stderr)
+            return WRONG_INPUT
         if not is_out_of_memory(error):
             raise
         say("error: this needs more memory than there is; give fewer or shorter files", sys.stderr)
         return WRONG_INPUT
+
+
+def _writes_file(chosen: argparse.Namespace) -> bool:
+    """Tell whether a command does more than print, so that it goes on without a reader."""
+    return chosen.command in ("features", "export", "serve") or bool(getattr(chosen, "out", None) or getattr(chosen, "timeline", None))
 
 
 def _warn(message: Warning | str, *rest: object, **more: object) -> None:

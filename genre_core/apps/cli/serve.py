@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import NoReturn
 
+from genre_core.apps.cli import ending
 from genre_core.apps.cli.common import chosen_predictor, introduction
 from genre_core.errors import GenreError
 from genre_core.terminal import say
@@ -29,4 +30,5 @@ def serve(chosen: argparse.Namespace) -> NoReturn:
                 sys.stderr,
             )
         say(f"http://{host}:{chosen.port}  (Ctrl-C ends it)")
+        ending.leave_ctrl_c_to_command()
         server.serve(application, listener)

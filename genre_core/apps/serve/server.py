@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+from types import FrameType
 from typing import Any, NoReturn
 
 import uvicorn
@@ -22,7 +23,7 @@ from genre_core.terminal import say
 from genre_core.util.memory import limit_memory
 
 CONNECTIONS = 64
-END_SECONDS = 2  # time that open requests have left when the server stops
+END_SECONDS = 1  # time that open requests have left when the server stops
 MEMORY_BYTES = 1_100_000_000  # in addition to the memory in use at the start
 _FULL = f"HTTP/1.1 503 Service Unavailable\r\nRetry-After: {RETRY_AFTER_SECONDS}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode()
 
@@ -71,9 +72,19 @@ def listen(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
 
 
-def server(application: Guard) -> uvicorn.Server:
+class _Server(uvicorn.Server):
+    """uvicorn's server; it remembers whether Ctrl-C stopped it."""
+
+    interrupted = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.interrupted |= sig == signal.SIGINT
+        super().handle_exit(sig, frame)
+
+
+def server(application: Guard) -> _Server:
     """Build a server with bounded connections, no log and a fast shutdown."""
-    return uvicorn.Server(
+    return _Server(
         uvicorn.Config(
             application,
             http=_Protocol,
@@ -89,7 +100,7 @@ def server(application: Guard) -> uvicorn.Server:
 
 
 def serve(application: Guard, listener: socket.socket) -> NoReturn:
-    """Serve until Ctrl-C or SIGTERM, then end the process."""
+    """Serve until Ctrl-C (exit code 130) or SIGTERM (exit code 0), then end the process."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)  # uvicorn stops at the signal, then raises it again
     running = server(application)
@@ -110,14 +121,19 @@ def serve(application: Guard, listener: socket.socket) -> NoReturn:
     def exit_after_shutdown() -> None:
         while not running.should_exit:
             time.sleep(0.2)
-        time.sleep(END_SECONDS + 1.5)
-        os._exit(0)  # a client that does not read its answer keeps the event loop alive forever
+        time.sleep(END_SECONDS + 0.5)
+        _exit(running)  # a client that does not read its answer keeps the event loop alive forever
 
     threading.Thread(target=exit_after_shutdown, daemon=True).start()
     asyncio.run(main())
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)  # a thread that processes a file cannot be stopped
+    _exit(running)  # a thread that processes a file cannot be stopped
+
+
+def _exit(stopped: _Server) -> NoReturn:
+    if stopped.interrupted:
+        with contextlib.suppress(OSError):  # the terminal may be closed
+            say("interrupted", sys.stderr)
+    os._exit(128 + signal.SIGINT if stopped.interrupted else 0)
 
 
 def _silence_decoders() -> None:

@@ -1,3 +1,6 @@
+import os
+import shutil
+import unicodedata
 from collections import Counter
 
 import numpy as np
@@ -80,7 +83,7 @@ def test_a_folder_becomes_a_catalogue(tmp_path, write_tone):
     music("m", ["rock/a.wav", "rock/album/b.flac", "jazz/c.mp3", "jazz/.hidden.wav", "jazz/._d.wav"], write_tone)
     (tmp_path / "m/rock/cover.jpg").write_bytes(b"x")
     (tmp_path / "m/README.md").write_text("x")
-    with pytest.warns(UserWarning, match=r"ignored 1 files .*rock/cover\.jpg"):
+    with pytest.warns(UserWarning, match=r"m: skipped 3 files: 2 hidden \(jazz/\._d\.wav, \.\.\.\), 1 not audio \(rock/cover\.jpg\)$"):
         tracks = folder.download(tmp_path / "m", tmp_path / "raw")
     assert [(t.track, t.genre, t.artist, t.split) for t in tracks] == [
         ("jazz/c.mp3", "jazz", "", ""),
@@ -142,7 +145,7 @@ def test_links_inside_the_folder_are_followed_and_those_that_leave_it_are_not(tm
     (tmp_path / "m/jazz").symlink_to(tmp_path / "m/albums/x")
     (tmp_path / "m/metal").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "m/rock/stolen.wav").symlink_to(tmp_path / "elsewhere/b.wav")
-    with pytest.warns(UserWarning, match=r"ignored 2 links that leave the folder: metal, rock/stolen\.wav"):
+    with pytest.warns(UserWarning, match=r"skipped 2 files: 2 links that leave the folder \(metal, \.\.\.\)"):
         tracks = folder.download(tmp_path / "m", tmp_path / "raw")
     assert {t.genre for t in tracks} == {"rock", "albums"} or {t.genre for t in tracks} == {"rock", "jazz"}
     assert not (tmp_path / "raw/metal").exists()
@@ -179,7 +182,7 @@ def test_names_that_no_page_could_hold_are_refused(tmp_path, write_tone, row, wo
 
 def test_folders_a_thousand_deep_end(tmp_path, write_tone):
     music("m", ["rock/a.wav", "jazz/c.wav"], write_tone)
-    with a_thousand_deep(tmp_path / "m/rock"), pytest.warns(UserWarning, match="ignored 1 files"):
+    with a_thousand_deep(tmp_path / "m/rock"), pytest.warns(UserWarning, match=r"skipped 1 file: 1 too deep \(rock/d/d"):
         assert len(folder.download(tmp_path / "m", tmp_path / "raw")) == 2
 
 
@@ -192,7 +195,7 @@ def test_a_table_of_many_columns_costs_no_memory(tmp_path, write_tone):
 
 def test_a_genre_named_as_our_own_file_is_left_out(tmp_path, write_tone):
     music("m", ["rock/a.wav", "jazz/c.wav", "Catalogue.csv/d.wav"], write_tone)
-    with pytest.warns(UserWarning, match=r"ignored 1 files .*Catalogue\.csv"):
+    with pytest.warns(UserWarning, match=r"1 named like a file of this project \(Catalogue\.csv\)"):
         assert {t.genre for t in folder.download(tmp_path / "m", tmp_path / "raw")} == {"rock", "jazz"}
 
 
@@ -209,7 +212,7 @@ def test_a_music_folder_cannot_overwrite_a_file_of_the_user(tmp_path, write_tone
         with pytest.raises(GenreError, match="line 2: path"):
             folder.download(tmp_path / "m", tmp_path / "raw")
     (tmp_path / "m/metadata.csv").unlink()
-    with pytest.warns(UserWarning, match="links that leave the folder"):
+    with pytest.warns(UserWarning, match="link that leaves the folder"):
         folder.download(tmp_path / "m", tmp_path / "raw")
     assert private.read_text() == "alias ls='ls --color'\n"
 
@@ -226,3 +229,60 @@ def test_a_catalogue_from_elsewhere_names_no_file_outside(tmp_path):
     corpus_catalogue.write_catalogue(tmp_path, [corpus_catalogue.Track("a", "../../etc/passwd", "rock")])
     with pytest.raises(GenreError, match="must be relative and stay inside"):
         corpus_catalogue.read_catalogue(tmp_path)
+
+
+def spelled(*parts):
+    return unicodedata.normalize("NFC", "/".join(parts)), unicodedata.normalize("NFD", "/".join(parts))
+
+
+def test_composed_and_decomposed_letters_are_one_genre_and_one_file(tmp_path, write_tone):
+    composed, decomposed = spelled("Música/canción.wav")
+    assert composed != decomposed
+    music("m", [decomposed, composed.replace("canción", "otra"), "jazz/c.wav"], write_tone)
+    artist = spelled("Björk")
+    (tmp_path / "m/metadata.csv").write_text(f"path,genre,artist\n{composed},,{artist[1]}\njazz/c.wav,{spelled('Música')[1]},\n")
+    tracks = folder.scan(tmp_path / "m").tracks
+    assert {t.genre for t in tracks} == {spelled("Música")[0]}
+    assert {t.path: t.artist for t in tracks}[composed] == artist[0]
+    (tmp_path / "m/metadata.csv").write_text(f"path\n{composed}\n{decomposed}\n")
+    with pytest.raises(GenreError, match="occurs twice"):
+        folder.scan(tmp_path / "m")
+
+
+def test_two_files_whose_names_are_equal_when_composed_are_both_kept(tmp_path, write_tone):
+    composed, decomposed = spelled("rock/é.wav")
+    music("m", [composed, decomposed, "jazz/c.wav"], write_tone)
+    tracks = folder.download(tmp_path / "m", tmp_path / "raw")
+    assert [t.path for t in tracks] == ["jazz/c.wav", composed, composed.replace(".wav", "~2.wav")]
+    assert (tmp_path / "raw" / composed).samefile(tmp_path / "m" / composed)
+    assert (tmp_path / "raw" / tracks[2].path).samefile(tmp_path / "m" / decomposed)
+
+
+def test_genres_that_differ_in_case_are_one_warning(tmp_path, write_tone):
+    music("m", ["Rock/a.wav", "rock/b.wav", "jazz/c.wav"], write_tone)
+    with pytest.warns(UserWarning, match="differ only in case stay apart: Rock and rock; rename one") as caught:
+        tracks = folder.download(tmp_path / "m", tmp_path / "raw")
+    assert len(caught) == 1
+    assert {t.genre for t in tracks} == {"Rock", "rock", "jazz"}
+
+
+def test_metadata_in_any_case_is_read_but_only_one(tmp_path, write_tone):
+    music("m", ["rock/a.wav", "jazz/c.wav"], write_tone)
+    (tmp_path / "m/MetaData.CSV").write_text("path,artist\nrock/a.wav,X\n")
+    assert folder.scan(tmp_path / "m").tracks[1].artist == "X"
+    (tmp_path / "m/metadata.csv").write_text("path,artist\nrock/a.wav,Y\n")
+    with pytest.raises(GenreError, match=r"MetaData\.CSV and metadata\.csv differ only in case; keep one"):
+        folder.scan(tmp_path / "m")
+
+
+def test_a_name_that_is_not_utf_8_gets_a_text_name(tmp_path, write_tone):
+    music("m", ["rock/caf%E9.wav", "jazz/c.wav"], write_tone)
+    source = tmp_path / "m/rock" / os.fsdecode(b"caf\xe9.wav")
+    shutil.copy(tmp_path / "m/jazz/c.wav", source)
+    (tmp_path / "m/metadata.csv").write_text("path,artist\nrock/caf%E9.wav,X\n")
+    tracks = folder.download(tmp_path / "m", tmp_path / "raw")
+    assert [t.path for t in tracks] == ["jazz/c.wav", "rock/caf%E9.wav", "rock/caf%E9~2.wav"]
+    assert tracks[2].artist == "X"
+    assert corpus_catalogue.read_catalogue(tmp_path / "raw") == tracks
+    assert (tmp_path / "raw/rock/caf%E9~2.wav").samefile(source)
+    assert (tmp_path / "raw/rock/caf%E9.wav").samefile(tmp_path / "m/rock/caf%E9.wav")

@@ -4,7 +4,6 @@ import csv
 import os
 
 import pytest
-from helpers.folders import a_thousand_deep
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,13 +74,3 @@ def test_pipes_devices_and_huge_tables_are_refused_at_once(tmp_path):
 def test_any_name_that_the_system_takes_is_written(tmp_path, name):
     files.write_json(tmp_path / name, {})
     assert [p.name for p in tmp_path.iterdir()] == [name]
-
-
-def test_folders_a_thousand_deep_are_walked_to_a_bound(tmp_path):
-    (tmp_path / "m").mkdir()
-    (tmp_path / "m/a.wav").touch()
-    with a_thousand_deep(tmp_path / "m"):
-        with pytest.warns(UserWarning, match="its folders are skipped, because more than 64"):
-            found = list(files.walk(tmp_path / "m"))
-        assert found[0] == (tmp_path / "m", ["d"], ["a.wav"])
-        assert len(found) == 65
