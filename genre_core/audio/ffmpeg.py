@@ -78,7 +78,7 @@ def open_audio(path: str | Path, file: IO[bytes], deadline: float) -> Iterator[t
         if name == "mp3":
             stated = _xing_seconds(file, rate)
             delay = 0 if stated else _MP3_DELAY_SAMPLES
-        source = Source(name, rate, channels, stated)
+        source = Source(name, rate, channels, stated, any_scale=stream.codec_context.name.startswith("pcm_f"))
 
         def blocks() -> Iterator[Block]:
             decoded = False

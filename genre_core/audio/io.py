@@ -146,8 +146,7 @@ def decode(
         raise BeyondEndError(f"{path}: contains no audio after {start_seconds:g} s; give an earlier start, or replace it")
     if len(y) == 0:
         raise AudioError(f"{path}: contains no audio; replace or remove it")
-    source.unit = _unit(path, source.peak)
-    return Audio(y if source.unit == 1 else y / np.float32(source.unit), rate, source)
+    return Audio(_to_full_scale(path, y, source), rate, source)
 
 
 def decode_channels(path: str | Path, *, max_seconds: float) -> list[np.ndarray]:
@@ -242,14 +241,17 @@ def _concatenate(blocks: Iterator[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 
-def _unit(path: str | Path, highest: float) -> float:
-    """Return the full scale of float samples with the peak `highest`, a power of two: 1 for nearly all files."""
-    if highest <= _MAX_PEAK:
-        return 1.0
+def _to_full_scale(path: str | Path, y: np.ndarray, source: Source) -> np.ndarray:
+    """Bring samples with a peak far above full scale to +-1.0."""
+    if source.peak <= _MAX_PEAK:
+        return y
+    if not source.any_scale:  # a damaged packet was decoded to a burst of noise
+        return np.clip(y, -1, 1)
     for bits in (16, 24, 32):
-        if highest <= 2.0 ** (bits - 1):
-            return 2.0 ** (bits - 1)
-    raise AudioError(f"{path}: contains samples of {highest:.3g} times full scale; export it again")
+        if source.peak <= 2.0 ** (bits - 1):
+            source.unit = 2.0 ** (bits - 1)
+            return y / np.float32(source.unit)
+    raise AudioError(f"{path}: contains samples of {source.peak:.3g} times full scale; export it again")
 
 
 def write(path: str | Path, y: np.ndarray, sample_rate: int) -> None:

@@ -84,7 +84,8 @@ def _open_soundfile(path: str | Path, raw_file: IO[bytes], deadline: float) -> I
         if not 0 < file.frames < _UNKNOWN_FRAMES:
             raise UndecodableError(_NO_LENGTH)
         check_format(path, file.samplerate, file.channels)
-        source = Source(file.format.lower(), file.samplerate, file.channels, _stated_seconds(file))
+        any_scale = file.subtype in ("FLOAT", "DOUBLE")
+        source = Source(file.format.lower(), file.samplerate, file.channels, _stated_seconds(file), any_scale=any_scale)
         yield source, _soundfile_blocks(path, raw_file, file, source, deadline)
 
 

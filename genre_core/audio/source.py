@@ -33,6 +33,8 @@ class Source:
         Length in seconds of the damaged parts, which are left out; estimated from their number of bytes.
     damaged_at : list of float
         Positions of the first damaged parts in seconds.
+    any_scale : bool
+        Whether the file holds float samples as they are, so that programs can write them with any scale.
     unit : float
         Full scale of the samples of the file. Some programs write float samples with the scale of integers, for example 32768.
     peak : float
@@ -47,6 +49,7 @@ class Source:
     stated_seconds: float | None = None
     lost_seconds: float = 0.0
     damaged_at: list[float] = field(default_factory=list)
+    any_scale: bool = False
     unit: float = 1.0
     peak: float = 0.0
     errors: int = 0

@@ -86,7 +86,7 @@ def write_store(path: str | Path, spec: FeatureSpec, tracks: Iterable[tuple[str,
     """
     ids: list[str] = []
     frames: list[int] = []
-    with atomic(path) as part, h5py.File(part, "w", track_order=False, libver="v110") as file:
+    with atomic(path) as part, h5py.File(part, "w", track_order=False, libver="v110", locking=False) as file:
         total = 0
         for track, features in tracks:
             for kind, rows in features.items():
@@ -139,7 +139,7 @@ class FeatureStore:
         self.path = Path(path)
         plain_file(path, max_bytes=MAX_STORE_BYTES, missing="no such file; `dvc repro` makes it")
         try:
-            self._file = h5py.File(self.path, "r")
+            self._file = h5py.File(self.path, "r", locking=False)
         except OSError as error:
             raise GenreError(f"{path}: not readable as HDF5 ({error}); remove it and run `dvc repro`") from None
         try:
