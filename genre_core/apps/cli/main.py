@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from genre_core import __version__
-from genre_core.apps.cli.common import WRONG_INPUT
+from genre_core.apps.cli.common import WRONG_INPUT, missing_extra
 from genre_core.errors import GenreError, one_line
 from genre_core.project import MODEL
 from genre_core.terminal import say
@@ -144,7 +144,7 @@ def parser() -> argparse.ArgumentParser:
     serve = command(
         "serve",
         "a web page and an HTTP API",
-        "Serve a web page for files and recordings, and an HTTP API, on this machine only. Needs: pip install '.[app]'.",
+        "Serve a web page for files and recordings, and an HTTP API, on this machine only. Needs the extra `app`.",
         "genre serve --port 7860; curl --data-binary @song.mp3 http://127.0.0.1:7860/api/predict",
         model=_DEFAULT_MODEL_HELP,
     )
@@ -184,14 +184,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     chosen = parser().parse_args(arguments)
     warnings.showwarning = _warn
-    # Import only the module of this command: the imports of all commands take seconds.
-    run = getattr(import_module(f"genre_core.apps.cli.{chosen.command}"), chosen.command)
     try:
-        return int(run(chosen))
+        # Import only the module of this command: the imports of all commands take seconds.
+        return int(getattr(import_module(f"genre_core.apps.cli.{chosen.command}"), chosen.command)(chosen))
     except KeyboardInterrupt:
         return 130
     except GenreError as error:
         say(f"error: {error}", sys.stderr)
+        return WRONG_INPUT
+    except ModuleNotFoundError as error:
+        missing = missing_extra(error.name)
+        if missing is None:
+            raise
+        say(f"error: genre {chosen.command} needs {missing}", sys.stderr)
         return WRONG_INPUT
     except BrokenPipeError:  # the reader of the output has ended: `genre predict ... | head`
         sys.stderr.close()
