@@ -1,19 +1,20 @@
-# Everything runs in .venv, which the first command makes.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# Everything runs in .venv, which the first command makes, with the first of these Pythons that is 3.11 to 3.14.
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do $$p -c "$(SUPPORTED)" 2> /dev/null && echo $$p && break; done)
 VENV := $(CURDIR)/.venv
 export PATH := $(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gtzan check test lint leak cv search card bench lock clean
+.PHONY: help demo gtzan check test lint leak cv search card bench lock platforms clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements.lock requirements-torch.txt pyproject.toml
-	@"$(PYTHON)" -c "import sys; sys.exit(sys.version_info[:2] != (3, 11))" || { echo "error: Python 3.11 is needed, found: $(PYTHON); install Python 3.11 or name it: make demo PYTHON=/path/to/python3.11" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@"$(PYTHON)" -c "$(SUPPORTED)" 2> /dev/null || { echo "error: Python 3.11 to 3.14 is needed, found: $(or $(PYTHON),none); install one or name it: make demo PYTHON=/path/to/python3.13" >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
 	pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	pip install --quiet --disable-pip-version-check -r requirements-torch.txt
 	pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
@@ -57,8 +58,17 @@ bench: $(READY) ## measure speed as ratios in one run; fails when one is missed
 lock: $(READY) ## write requirements.lock anew: exact versions with the hashes of all their files, for every platform
 	mkdir -p .cache
 	echo 'torch; python_version < "3"' > .cache/without-torch.txt
-	printf 'jinja2\nsympy\n' | uv pip compile pyproject.toml - --all-extras --universal --python-version 3.11 --generate-hashes \
+	printf 'jinja2\nsympy\n' | uv pip compile pyproject.toml - --all-extras --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
 		--override .cache/without-torch.txt --no-header --no-annotate --quiet --output-file requirements.lock
+
+platforms: $(READY) ## ask the package index whether the lock installs on every platform, without compiling: two minutes
+	@for python in 3.11 3.12 3.13 3.14; do \
+		for platform in x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin x86_64-pc-windows-msvc; do \
+			MACOSX_DEPLOYMENT_TARGET=14.0 uv pip compile requirements.lock requirements-torch.txt --python-version $$python --python-platform $$platform \
+				--only-binary :all: --no-binary antlr4-python3-runtime --no-header --no-annotate --quiet > /dev/null || exit 1; \
+			echo "Python $$python, $$platform: resolves"; \
+		done; \
+	done
 
 clean: ## remove what the pipeline made (not the environment, not the DVC cache)
 	rm -rf data/raw data/index data/features data/model data/external .checkpoints

@@ -20,9 +20,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 import torch
 
@@ -30,6 +29,9 @@ from genre_core.errors import GenreError
 from genre_core.features.kinds import KINDS, Kind
 from genre_core.features.spectrogram import FeatureSpec, dct_basis
 from genre_core.util.files import atomic, plain_file
+
+if TYPE_CHECKING:
+    import h5py  # imported in functions: predictions import this module too, and need no store
 
 SCHEMA = 2
 MAX_STORE_BYTES = 2**40
@@ -84,6 +86,8 @@ def write_store(path: str | Path, spec: FeatureSpec, tracks: Iterable[tuple[str,
     int
         Number of frames written.
     """
+    import h5py
+
     ids: list[str] = []
     frames: list[int] = []
     with atomic(path) as part, h5py.File(part, "w", track_order=False, libver="v110", locking=False) as file:
@@ -136,6 +140,8 @@ class FeatureStore:
     """
 
     def __init__(self, path: str | Path) -> None:
+        import h5py
+
         self.path = Path(path)
         plain_file(path, max_bytes=MAX_STORE_BYTES, missing="no such file; `dvc repro` makes it")
         try:
@@ -160,6 +166,8 @@ class FeatureStore:
 
     def _dataset(self, name: str, ndim: int) -> h5py.Dataset:
         """Return a dataset, checked for links, size and type."""
+        import h5py
+
         node: Any = self._file
         for part in name.split("/"):
             if not isinstance(node.get(part, getlink=True), h5py.HardLink):
@@ -214,6 +222,8 @@ def _ids(data: h5py.Dataset) -> np.ndarray:
 
     Strings of variable length, which other programs write, are read one by one because each can claim megabytes.
     """
+    import h5py
+
     if data.dtype.kind == "S":
         return data[:]
     if h5py.check_string_dtype(data.dtype) is None:

@@ -156,12 +156,10 @@ def export(model: GenreModel, path: str | Path, *, features: bool = True, int8: 
     Raises
     ------
     GenreError
-        The packages of the extra `export` are missing, or ONNX cannot express a layer of the network.
+        ONNX cannot express a layer of the network.
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise GenreError(f"package {error.name} is missing: pip install '.[export]'") from None
+    import onnx
+
     spec = frontend.first_spectrogram(model)
     network = model.network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     metadata = {

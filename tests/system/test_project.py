@@ -3,18 +3,44 @@
 import re
 import subprocess
 
+import pytest
+from helpers.base_only import PROJECT, canonical
 from helpers.closure import ROOT
+from packaging.requirements import Requirement
+
+LOCK = ROOT / "requirements.lock"
 
 
 def test_the_lock_file_pins_every_direct_requirement():
-    import tomllib
+    """One version of each, which fits pyproject.toml, for all Pythons that the Makefile accepts."""
+    groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+    wanted = {canonical(r.name): r for group in groups for r in map(Requirement, group)}
+    locked = [Requirement(line.rstrip(" \\")) for line in LOCK.read_text().splitlines() if "==" in line]
+    pinned = {canonical(r.name): str(r.specifier).removeprefix("==") for r in locked if r.marker is None}
+    assert len(locked) == len({r.name for r in locked})
+    assert [name for name in wanted if name not in pinned] == ["torch", "genre-pipeline"]
+    assert [name for name, version in pinned.items() if name in wanted and version not in wanted[name].specifier] == []
+    torch = Requirement((ROOT / "requirements-torch.txt").read_text().splitlines()[-1])
+    assert (torch.name, str(torch.specifier)) == ("torch", "==2.13.0")
+    assert "2.13.0" in wanted["torch"].specifier
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [re.split(r"[<>=]", r)[0].lower() for r in [*project["dependencies"], *project["optional-dependencies"]["dev"]]]
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines if "==" in line}
-    assert [name for name in wanted if name.replace("_", "-") not in pinned] == ["torch"]
-    assert "torch==2.13.0" in (ROOT / "requirements-torch.txt").read_text()
+
+@pytest.mark.parametrize("found", ["none", "another"])
+def test_make_refuses_another_python_in_one_line(tmp_path, found):
+    python = tmp_path / found
+    if found == "another":
+        python.write_text("#!/bin/sh\nexit 1\n")
+        python.chmod(0o755)
+    done = subprocess.run(
+        ["make", "--no-print-directory", f"VENV={tmp_path}/venv", f"PYTHON={python}", f"{tmp_path}/venv/.ready"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: Python 3.11 to 3.14 is needed, found: {python}; install one or name it")
+    assert not (tmp_path / "venv").exists()
 
 
 def test_every_package_of_the_lock_has_hashes_and_is_installed_by_them():

@@ -16,6 +16,33 @@ if TYPE_CHECKING:
 
 FOUND = 1
 WRONG_INPUT = 2
+_EXTRA_MODULES = {
+    "pipeline": ("dvc", "filelock", "h5py", "librosa", "matplotlib", "networkx", "requests", "scipy", "shtab", "sklearn", "yt_dlp"),
+    "app": ("starlette", "uvicorn"),
+    "export": ("onnx", "onnxruntime"),
+    "listen": ("sounddevice",),
+}
+_DISTRIBUTIONS = {"sklearn": "scikit-learn", "yt_dlp": "yt-dlp"}  # where the name is another than that of the module
+
+
+def missing_extra(module: str | None) -> str | None:
+    """Say which package is missing and how to install it.
+
+    Parameters
+    ----------
+    module : str or None
+        Name of a module that could not be imported.
+
+    Returns
+    -------
+    str or None
+        Package and remedy, for example ``librosa; pip install "genre-pipeline[pipeline]"``; None if the module belongs to no extra.
+    """
+    top = (module or "").split(".")[0]
+    for extra, modules in _EXTRA_MODULES.items():
+        if top in modules:
+            return f'{_DISTRIBUTIONS.get(top, top)}; pip install "genre-pipeline[{extra}]"'
+    return None
 
 
 def chosen_predictor(chosen: str | None) -> tuple[str, Predictor]:

@@ -91,8 +91,8 @@ def _microphone(rate: int, size: int) -> Iterator[np.ndarray]:
     """Yield blocks of `size` samples of the default microphone, without end."""
     try:
         import sounddevice
-    except (ImportError, OSError) as error:  # OSError: no PortAudio library
-        raise GenreError(f"no microphone: {error}; pip install '.[listen]' (and libportaudio2), or pipe: --stdin") from None
+    except OSError as error:
+        raise GenreError(f"no microphone: {error}; install the system's PortAudio (libportaudio2), or pipe: --stdin") from None
     try:
         with sounddevice.InputStream(rate, size, channels=1, dtype="float32") as stream:
             while True:

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from genre_core import __version__
 from genre_core.apps.cli import ending
-from genre_core.apps.cli.common import WRONG_INPUT
+from genre_core.apps.cli.common import WRONG_INPUT, missing_extra
 from genre_core.errors import GenreError, one_line
 from genre_core.project import MODEL
 from genre_core.terminal import say, show_any_text
@@ -146,7 +146,7 @@ def parser() -> argparse.ArgumentParser:
     serve = command(
         "serve",
         "a web page and an HTTP API",
-        "Serve a web page for files and recordings, and an HTTP API, on this machine only. Needs: pip install '.[app]'.",
+        "Serve a web page for files and recordings, and an HTTP API, on this machine only. Needs the extra `app`.",
         "genre serve --port 7860; curl --data-binary @song.mp3 http://127.0.0.1:7860/api/predict",
         model=_DEFAULT_MODEL_HELP,
     )
@@ -215,6 +215,12 @@ def _run(arguments: Sequence[str] | None) -> int:
         return int(run(chosen))
     except GenreError as error:
         say(f"error: {error}", sys.stderr)
+        return WRONG_INPUT
+    except ModuleNotFoundError as error:
+        missing = missing_extra(error.name)
+        if missing is None:
+            raise
+        say(f"error: genre {chosen.command} needs {missing}", sys.stderr)
         return WRONG_INPUT
     except BrokenPipeError:
         raise

@@ -8,16 +8,13 @@ from typing import NoReturn
 
 from genre_core.apps.cli import ending
 from genre_core.apps.cli.common import chosen_predictor, introduction
-from genre_core.errors import GenreError
 from genre_core.terminal import say
 
 
 def serve(chosen: argparse.Namespace) -> NoReturn:
     """Serve the page and the HTTP API until Ctrl-C or SIGTERM."""
-    try:
-        from genre_core.apps.serve import api, guard, server
-    except ImportError as error:
-        raise GenreError(f"package {error.name} is missing: pip install '.[app]'") from None
+    from genre_core.apps.serve import api, guard, server
+
     name, predictor = chosen_predictor(chosen.model)
     hosts = {*guard.LOOPBACK, *chosen.allow_host, chosen.host} - {"0.0.0.0", "::"}  # noqa: S104 (wildcard addresses: no browser requests a page under them)
     application = api.application(predictor, name, introduction(name, predictor), hosts=hosts)

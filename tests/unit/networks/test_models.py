@@ -235,8 +235,9 @@ def test_missing_and_wrong_weights_say_how_to_get_them(tmp_path, monkeypatch):
     with pytest.raises(GenreError, match="not the weights of mobilenet_v2, or not safe to read"):
         _imagenet.load(network, "mobilenet_v2", str(tmp_path / "text.pth"), tmp_path)
     monkeypatch.setitem(_imagenet.SOURCES, "mobilenet_v2", _imagenet.Source("http://127.0.0.1:9/mobilenet_v2-b0353104.pth", 1000))
-    monkeypatch.setattr("genre_core.networks._imagenet.fetch", lambda *a, **k: fetch(*a, **k, sleep=lambda s: None, private_addresses=True))
     from genre_core.util.download import fetch
+
+    monkeypatch.setattr("genre_core.util.download.fetch", lambda *a, **k: fetch(*a, **k, sleep=lambda s: None, private_addresses=True))
 
     with pytest.raises(GenreError, match=r"could not be fetched from http.*refused.*name a local file with model\.transfer\.weights"):
         _imagenet.load(network, "mobilenet_v2", "", tmp_path)
