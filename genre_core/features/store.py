@@ -247,9 +247,10 @@ def _number(file: h5py.File, name: str) -> Any:
     if attribute.shape != () or attribute.dtype.kind not in "iuf":
         raise ValueError(f"attribute {name} is not a number: {attribute.dtype} {attribute.shape}")
     number = file.attrs[name].item()
-    if not 0 <= number < 1e9:
-        raise ValueError(f"attribute {name} is {number!r}, outside 0 to 1e9")
-    return float(number) if name.endswith("_hz") else int(number)
+    low, high = (-200, 0) if name.endswith("_dbfs") else (0, 1e9)
+    if not low <= number <= high:
+        raise ValueError(f"attribute {name} is {number!r}, outside {low} to {high:g}")
+    return float(number) if name.endswith(("_hz", "_dbfs")) else int(number)
 
 
 def _slices(ids: np.ndarray, starts: np.ndarray, frames: np.ndarray, rows: int) -> dict[str, slice]:
