@@ -125,6 +125,33 @@ def extraction(paths: list[Path], params: config.Params, folder: Path) -> list[t
     ]
 
 
+def decoding(paths: list[Path], folder: Path) -> list[tuple[str, float, float, str]]:
+    """Compare `decode` with libsndfile alone and the mean of the channels, in one thread.
+
+    The rows are as for `extraction`.
+    """
+    y = np.stack([resample(decode(paths[0]).y, sounds.SAMPLE_RATE, 44_100)] * 2, 1)
+    files = {"WAV": folder / "stereo.wav", "FLAC": folder / "stereo.flac", "mp3": folder / "stereo.mp3"}
+    for path in files.values():
+        soundfile.write(path, y, 44_100)
+
+    def ours(path: Path) -> None:
+        for _ in range(10):
+            decode(path)
+
+    def libsndfile(path: Path) -> None:
+        for _ in range(10):
+            soundfile.read(path, dtype="float32")[0].mean(axis=1)
+
+    rows = []
+    for name, path in files.items():
+        times = best_times(ours=partial(ours, path), libsndfile=partial(libsndfile, path))
+        per_file = {key: f"{100 * seconds:.1f} ms" for key, seconds in times.items()}
+        what = f"decode / libsndfile alone, 30 s of stereo {name} ({per_file['ours']} against {per_file['libsndfile']})"
+        rows.append((what, times["ours"] / times["libsndfile"], 1.2, "<="))
+    return rows
+
+
 def train(params: config.Params) -> list[tuple[str, float, float, str]]:
     """Compare the speed of our training loop with a plain fp32 loop.
 
@@ -257,6 +284,7 @@ def main() -> int:
         paths = music(folder)
         sections: Mapping[str, Callable[[], list[tuple[str, float, float, str]]]] = {
             "extraction": lambda: extraction(paths, params, folder),
+            "decoding": lambda: decoding(paths, folder),
             "training": lambda: train(params),
             "prediction": lambda: predictor(paths, folder),
             "nothing to do": no_op,

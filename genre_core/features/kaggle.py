@@ -9,6 +9,7 @@ separation using median filtering", DAFx 2010). The names of the columns are Kag
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,4 +105,7 @@ def rows(path: Path, *, label: str, seconds: float | None = None) -> Iterator[di
     for number in range(len(y) // size):
         name = path.name if seconds is None else f"{path.stem}.{number}{path.suffix}"
         part = y[number * size : (number + 1) * size]
-        yield {"filename": name, "length": len(part), **descriptors(part), "label": label}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # librosa warns about silence, which no user of the table can change
+            described = descriptors(part)
+        yield {"filename": name, "length": len(part), **described, "label": label}

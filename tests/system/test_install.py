@@ -61,7 +61,7 @@ def test_a_command_without_its_extra_names_the_remedy(folder, arguments, missing
     done = genre(folder, *arguments)
     package, extra = missing
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == f'error: genre {arguments[0]} needs {package}; pip install "genre-pipeline[{extra}]"'
+    assert done.stderr.splitlines()[-1] == f"error: genre {arguments[0]} needs {package}; pip install '.[{extra}]'"
     assert "Traceback" not in done.stderr
 
 
@@ -69,8 +69,6 @@ def test_a_command_without_its_extra_names_the_remedy(folder, arguments, missing
 def test_every_package_of_an_extra_has_a_remedy(extra):
     for requirement in EXTRAS[extra]:
         name = Requirement(requirement).name
-        assert missing_extra(f"{MODULES.get(name, name)}.part") in [
-            f'{name}; pip install "genre-pipeline[{known}]"' for known in (extra, "pipeline")
-        ]
+        assert missing_extra(f"{MODULES.get(name, name)}.part") in [f"{name}; pip install '.[{known}]'" for known in (extra, "pipeline")]
     assert missing_extra("torch") is None
     assert missing_extra(None) is None

@@ -36,12 +36,12 @@ def missing_extra(module: str | None) -> str | None:
     Returns
     -------
     str or None
-        Package and remedy, for example ``librosa; pip install "genre-pipeline[pipeline]"``; None if the module belongs to no extra.
+        Package and remedy, for example ``librosa; pip install '.[pipeline]'``; None if the module belongs to no extra.
     """
     top = (module or "").split(".")[0]
     for extra, modules in _EXTRA_MODULES.items():
         if top in modules:
-            return f'{_DISTRIBUTIONS.get(top, top)}; pip install "genre-pipeline[{extra}]"'
+            return f"{_DISTRIBUTIONS.get(top, top)}; pip install '.[{extra}]'"
     return None
 
 

@@ -29,6 +29,8 @@ def predict(chosen: argparse.Namespace) -> int:
         raise GenreError(f"--timeline {chosen.timeline}: can draw only one file, but {len(files)} were given")
     if chosen.timeline and chosen.timeline.suffix.lower() != ".png":
         raise GenreError(f"--timeline {chosen.timeline}: write to a .png file")
+    if chosen.timeline:
+        import matplotlib as _  # noqa: F401 (said to be missing before the prediction, not after it)
     name, predictor = chosen_predictor(chosen.model)
     if not chosen.json and files:
         say(introduction(name, predictor))
