@@ -90,7 +90,7 @@ def write_store(path: str | Path, spec: FeatureSpec, tracks: Iterable[tuple[str,
 
     ids: list[str] = []
     frames: list[int] = []
-    with atomic(path) as part, h5py.File(part, "w", track_order=False, libver="v110", locking=False) as file:
+    with atomic(path) as part, h5py.File(part, "w", track_order=False, libver="v110", locking=False) as file:  # renamed when complete
         total = 0
         for track, features in tracks:
             for kind, rows in features.items():

@@ -13,13 +13,11 @@ NUMBA_REMEDY = "numba can write no folder for its compiled functions; set NUMBA_
 
 
 def prepare_libraries() -> None:
-    """Set up HDF5 and numba for systems without file locks, and for read-only systems.
+    """Set up numba and joblib for read-only systems, and for systems without room for locks.
 
-    HDF5 locks a file that it opens, which some network file systems refuse. A store is written under another name and then renamed, so
-    that locks are not needed. numba, which librosa uses, stops if it can write neither beside librosa nor in the user's cache. It then
+    numba, which librosa uses, stops if it can write neither beside librosa nor in the user's cache. It then
     gets a private folder below the system's temporary folder. Settings of the user are kept.
     """
-    os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
     os.environ.setdefault("JOBLIB_MULTIPROCESSING", "0")  # not used here; joblib warns if /dev/shm has no room for its locks
     if "NUMBA_CACHE_DIR" not in os.environ and not any(map(_can_write, _numba_folders())):
         with contextlib.suppress(OSError):

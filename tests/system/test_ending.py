@@ -33,10 +33,15 @@ def work(tmp_path_factory):
     return folder
 
 
+def allow_ctrl_c():
+    """A test that runs as a job in the background inherits that Ctrl-C is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(work, *arguments, **more):
     """Start a command in a session of its own, as a terminal would have it."""
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    options = {"cwd": work, "env": environment(ROOT), "start_new_session": True, "text": True, **pipes, **more}
+    options = {"cwd": work, "env": environment(ROOT), "start_new_session": True, "text": True, "preexec_fn": allow_ctrl_c, **pipes, **more}
     return subprocess.Popen([*GENRE, *arguments], **options)
 
 

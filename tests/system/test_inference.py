@@ -93,7 +93,7 @@ def test_predict_as_json(project, model, capsys, write_tone):
     code, out, _ = genre("predict", stereo, project / "data/raw/pop/pop.00000.wav", "--model", model, "--json", capsys=capsys)
     parsed = json.loads(out)
     assert code == 0
-    assert [set(entry) for entry in parsed] == [{"file", "genre", "sure", "probabilities", "seconds", "model"}] * 2
+    assert [set(entry) for entry in parsed] == [{"file", "genre", "sure", "probabilities", "seconds", "damage", "model"}] * 2
     assert parsed[0]["file"] == str(stereo)
     assert parsed[0]["seconds"] == 5
     assert len(parsed[0]["probabilities"]) == 10

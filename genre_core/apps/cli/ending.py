@@ -41,10 +41,10 @@ def is_command() -> bool:
 
 def end_on_ctrl_c() -> None:
     """End this process soon after Ctrl-C, with one line and exit code 130."""
+    _State.armed = True
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # Ctrl-C is disabled for a job in the background
         return
     signal.signal(signal.SIGINT, _stop_main_thread)
-    _State.armed = True
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)  # written at once, whatever the main thread does
@@ -83,7 +83,7 @@ def leave_last_line_to_command() -> None:
 
 def leave_ctrl_c_to_command() -> None:
     """Let the command handle Ctrl-C from now on."""
-    if _State.armed:
+    if signal.getsignal(signal.SIGINT) is _stop_main_thread:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

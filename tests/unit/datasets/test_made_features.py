@@ -80,7 +80,7 @@ def test_a_store_written_by_other_code_is_read(tmp_path, rng):
         file["mel"], file["mfcc"] = mel, rng.normal(0, 9, (300, 20)).astype("f4")
         file["track/id"] = ["one", "two"]
         file["track/start"], file["track/frames"] = [0, 100], [100, 200]
-        for key, value in {"schema": 1, "window": "hann", **vars(SPEC)}.items():
+        for key, value in {"schema": 2, "window": "hann", **vars(SPEC)}.items():
             file.attrs[key] = value
     with FeatureStore(tmp_path / "s.h5") as store:
         assert store.spec == SPEC

@@ -42,7 +42,9 @@ def test_the_documented_layout(tmp_path, rng):
         assert file["track/start"][:].tolist() == [0, 700, 703]
         assert file["track/frames"][:].tolist() == [700, 3, 512]
         assert file["track/id"].asstr()[0] == "t0 ä"
-        assert {"schema", "window", "sample_rate", "n_fft", "hop_length", "n_mels", "n_mfcc", "fmin_hz", "fmax_hz"} == set(file.attrs)
+        assert {"schema", "window", "sample_rate", "n_fft", "hop_length", "n_mels", "n_mfcc", "fmin_hz", "fmax_hz", "level_dbfs"} == set(
+            file.attrs
+        )
 
 
 def test_an_empty_store(tmp_path):
