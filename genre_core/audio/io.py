@@ -18,6 +18,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from genre_core.audio.level import centre, peak
 from genre_core.audio.readers import open_audio
 from genre_core.audio.source import Block, Source
 from genre_core.errors import AudioError, BeyondEndError
@@ -31,9 +32,9 @@ AUDIO_SUFFIXES = frozenset(
         *("wv", "ape", "tta", "mpc", "spx", "dsf", "amr", "3gp"),
     )
 )
-SILENCE_DBFS = -60.0  # audio is silent if no sample exceeds this level
 MAX_SECONDS = 3 * 3600.0  # a longer file is not a track; the limit protects the memory from a wrong header
 MAX_KEPT_RATE_HZ = 48_000  # three hours at this rate take 2 GB
+_LENGTH_TOLERANCE_SECONDS = 0.2  # the header of an mp3 counts the delay of its encoder
 _MAX_PEAK = 16.0  # higher float samples have the scale of integers; 24 dB above full scale do not occur
 
 
@@ -62,17 +63,21 @@ class Audio:
 
     @functools.cached_property
     def peak_dbfs(self) -> float:
-        """Highest absolute sample in dB re full scale; -120 for digital silence."""
-        return 20 * math.log10(max(peak(self.y), 1e-6))
+        """Highest absolute sample in dB re full scale, without the constant offset; -120 for digital silence."""
+        return 20 * math.log10(max(peak(centre(self.y)), 1e-6))
 
+    @property
+    def shortfall(self) -> str:
+        """How much longer the header says that the file is, in words; empty if it does not."""
+        stated = self.source.stated_seconds
+        if stated is None or self.seconds + self.source.lost_seconds >= 0.98 * stated - _LENGTH_TOLERANCE_SECONDS:
+            return ""
+        return f"truncated: {self.seconds:.1f} s, its header states {stated:.1f} s"
 
-def peak(y: np.ndarray) -> float:
-    """Compute the highest absolute sample of `y` [shape=(n,), n > 0].
-
-    No temporary array is allocated. The result is not finite if a sample is not finite.
-    """
-    low, high = float(y.min()), float(y.max())
-    return low + high if math.isnan(low + high) else max(high, -low)
+    @property
+    def damage(self) -> str:
+        """What is missing of the file, in words; empty if nothing is."""
+        return "; ".join(filter(None, [self.source.damage, self.shortfall]))
 
 
 def resample(y: np.ndarray, sample_rate: int, wanted: int) -> np.ndarray:
@@ -134,12 +139,16 @@ def decode(
         elif os.fstat(file.fileno()).st_size == 0:
             raise AudioError(f"{path}: empty file; replace or remove it")
         deadline = time.monotonic() + deadline_s
-        source, blocks = stack.enter_context(open_audio(path, file, deadline))
-        rate = sample_rate or min(source.sample_rate, MAX_KEPT_RATE_HZ)
         try:
+            source, blocks = stack.enter_context(open_audio(path, file, deadline))
+            rate = sample_rate or min(source.sample_rate, MAX_KEPT_RATE_HZ)
             y = _concatenate(_resampled(path, _cut(blocks, start_seconds, seconds, max_seconds, deadline), source, rate))
-        except TimeoutError:
-            raise AudioError(f"{path}: decoding took longer than {deadline_s:g} s; convert it to WAV or FLAC") from None
+        except (TimeoutError, AudioError) as error:
+            if time.monotonic() <= deadline:
+                raise
+            raise AudioError(f"{path}: decoding took longer than {deadline_s:g} s; convert it to WAV or FLAC") from error
+        except OSError as error:
+            raise AudioError(f"{path}: cannot be read: {error.strerror}") from None
         except OverflowError:
             raise AudioError(f"{path}: longer than {max_seconds / 60:g} minutes; cut it, or give a start and a length") from None
     if len(y) == 0 and start_seconds:
@@ -149,15 +158,15 @@ def decode(
     return Audio(_to_full_scale(path, y, source), rate, source)
 
 
-def decode_channels(path: str | Path, *, max_seconds: float) -> list[np.ndarray]:
+def decode_channels(path: str | Path, *, max_samples: int) -> list[np.ndarray]:
     """Decode the channels of a file one by one, at the sample rate of the file.
 
     Parameters
     ----------
     path : str or Path
         Path of a file that `decode` reads.
-    max_seconds : float > 0
-        Length after which decoding stops, in seconds.
+    max_samples : int > 0
+        Number of samples, of all channels together, after which decoding stops.
 
     Returns
     -------
@@ -170,7 +179,7 @@ def decode_channels(path: str | Path, *, max_seconds: float) -> list[np.ndarray]
         As for `decode`.
     """
     with Path(path).open("rb", buffering=0) as file, open_audio(path, file, math.inf) as (source, blocks):
-        parts, left = [], round(max_seconds * source.sample_rate)
+        parts, left = [], max_samples // source.channels
         for block in blocks:
             if left <= 0 or block.y.shape[1] != source.channels:
                 break

@@ -6,9 +6,25 @@ import math
 
 import numpy as np
 
+SILENCE_DBFS = -60.0  # audio is silent if no sample exceeds this level
 BLOCK_SECONDS = 0.1
 BLOCKS_OF_WINDOW = 4  # windows of 0.4 s that overlap by 75 %, as in ITU-R BS.1770-5
+SILENT_POWER = 1e-14  # less is rounding noise
 GATE_DB = -10.0  # quieter windows, re the mean of all windows, count as silence, as in ITU-R BS.1770-5
+
+
+def peak(y: np.ndarray) -> float:
+    """Compute the highest absolute sample of `y` [shape=(n,), n > 0].
+
+    No temporary array is allocated. The result is not finite if a sample is not finite.
+    """
+    low, high = float(y.min()), float(y.max())
+    return low + high if math.isnan(low + high) else max(high, -low)
+
+
+def is_silent(y: np.ndarray) -> bool:
+    """Tell whether no sample of `y` [shape=(n,), n > 0] is above -60 dBFS, apart from a constant offset."""
+    return peak(centre(y)) < 10 ** (SILENCE_DBFS / 20)
 
 
 def loud_power(y: np.ndarray, sample_rate: int) -> float:
@@ -58,10 +74,10 @@ def to_level(y: np.ndarray, sample_rate: int, level_dbfs: float) -> np.ndarray:
     Returns
     -------
     np.ndarray [shape=(n,), dtype=float32]
-        Samples; peaks can exceed full scale. Digital silence stays silence.
+        Samples; peaks can exceed full scale. What is softer than -140 dBFS stays as it is.
     """
     if level_dbfs == 0 or not len(y):
         return y
     centred = centre(y)
     power = loud_power(centred, sample_rate)
-    return centred * np.float32(math.sqrt(10 ** (level_dbfs / 10) / power)) if power > 0 else centred
+    return centred * np.float32(math.sqrt(10 ** (level_dbfs / 10) / power)) if power > SILENT_POWER else centred

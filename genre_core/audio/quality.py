@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 
-from genre_core.audio.io import SILENCE_DBFS
+from genre_core.audio.level import SILENCE_DBFS
 
 NARROW_HZ = 7000.0  # a lower bandwidth means telephone, AM radio, or audio resampled from a low rate
 _FLOOR_DB = -110.0  # level of a spectral line in dB re full scale; lower lines are 16-bit noise

@@ -25,7 +25,8 @@ _NO_LENGTH = "its header states no length"
 _UNKNOWN_FRAMES = 1 << 40  # libsndfile states more frames where the header states none
 _JOINED_BYTES = 16_384  # more bytes than this after the end of a FLAC file are a second one, not a tag
 # A streamed WAV has at least this size in bytes in its header, which was written before the length was known.
-_STREAMED_BYTES = 0xFFFFFF00
+_STREAMED_BYTES = 0x7FFFF000
+_SAMPLE_BYTES = {"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1}
 
 
 @contextlib.contextmanager
@@ -108,6 +109,7 @@ def _soundfile_blocks(path: str | Path, raw_file: IO[bytes], file: soundfile.Sou
     try:
         with ffmpeg.open_audio(path, raw_file, deadline) as (av_source, blocks):
             for block in blocks:
+                source.lost_seconds, source.damaged_at, source.errors = av_source.lost_seconds, av_source.damaged_at, av_source.errors
                 if len(block.y) > read:
                     yield Block(block.y[read:], block.sample_rate)
                 read -= min(read, len(block.y))
@@ -116,7 +118,7 @@ def _soundfile_blocks(path: str | Path, raw_file: IO[bytes], file: soundfile.Sou
         raise AudioError(f"{path}: broken audio data ({reason}); replace or remove it") from None
 
 
-def _stated_seconds(file: soundfile.SoundFile) -> float:
+def _stated_seconds(file: soundfile.SoundFile) -> float | None:
     """Read the length that the header states.
 
     If the file is shorter than its header states, the log of libsndfile contains "should be" and both sizes.
@@ -128,7 +130,7 @@ def _stated_seconds(file: soundfile.SoundFile) -> float:
                 stated_bytes = max(int(rest.split("(", 1)[0]), int(rest.split("should be", 1)[1].strip(" )")))
             except ValueError:
                 continue
-            frame_bytes = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}.get(file.subtype, 1) * file.channels
-            if stated_bytes < _STREAMED_BYTES:
-                return stated_bytes / frame_bytes / file.samplerate
+            if stated_bytes >= _STREAMED_BYTES or file.subtype not in _SAMPLE_BYTES:
+                return None
+            return stated_bytes / (_SAMPLE_BYTES[file.subtype] * file.channels) / file.samplerate
     return file.frames / file.samplerate

@@ -57,7 +57,7 @@ class Source:
     def lose(self, at_seconds: float, seconds: float) -> None:
         """Count a damaged part of `seconds` at position `at_seconds`."""
         self.lost_seconds += seconds
-        if len(self.damaged_at) < _DAMAGED_PLACES:
+        if len(self.damaged_at) <= _DAMAGED_PLACES:
             self.damaged_at.append(round(at_seconds, 2))
 
     @property
@@ -65,7 +65,8 @@ class Source:
         """Damage of the file in words; empty if there is none."""
         if not self.damaged_at:
             return ""
-        places = ", ".join(f"{at:g}" for at in self.damaged_at) + (", ..." if len(self.damaged_at) == _DAMAGED_PLACES else "")
+        places = ", ".join(f"{at:g}" for at in self.damaged_at[:_DAMAGED_PLACES])
+        places += ", ..." if len(self.damaged_at) > _DAMAGED_PLACES else ""
         return f"damaged at {places} s: {max(0.01, self.lost_seconds):.2f} s could not be decoded"
 
 
@@ -87,6 +88,11 @@ class Block:
 
 class UndecodableError(Exception):
     """Error of a library that cannot read a file; another library may."""
+
+
+def is_possible(rate: int, channels: int) -> bool:
+    """Tell whether a sample rate in Hz and a number of channels are within the limits."""
+    return MIN_RATE_HZ <= rate <= MAX_RATE_HZ and 1 <= channels <= MAX_CHANNELS
 
 
 def check_format(path: str | Path, rate: int, channels: int) -> None:

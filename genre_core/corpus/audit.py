@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from genre_core.audio import fingerprint
 from genre_core.audio.formats import wrong_suffix
-from genre_core.audio.io import SILENCE_DBFS, Audio, decode, decode_channels
+from genre_core.audio.io import Audio, decode, decode_channels
+from genre_core.audio.level import SILENCE_DBFS
 from genre_core.audio.quality import (
     CLIPPED_SHARE,
     NARROW_HZ,
@@ -37,7 +38,7 @@ from genre_core.corpus.catalogue import Track
 from genre_core.errors import AudioError
 from genre_core.util.parallel import map_tracks
 
-_MAX_CHANNEL_SECONDS = 30 * 60.0  # of a longer file, only this much is searched for clipping in single channels
+_MAX_CHANNEL_SAMPLES = 30 * 60 * 48_000  # only this much is searched for clipping in single channels: half an hour of mono at 48 kHz
 _MIN_LENGTH_SHARE = 0.9  # share of the median length; a shorter track counts as truncated
 
 
@@ -209,8 +210,9 @@ def _measure(track: Track, root: Path) -> tuple[AuditedTrack, fingerprint.Finger
         return AuditedTrack(*names, problems=f"unreadable: {str(error).removeprefix(f'{path}: ')}".replace("; ", ", ")), no_fingerprint, ""
     y, problems = audio.y, _of_file(path, audio)
     # One channel can be clipped although the mean of the channels is not.
-    channels = [y] if audio.source.channels == 1 else decode_channels(path, max_seconds=_MAX_CHANNEL_SECONDS) or [y]
-    clipped = max(map(clipped_share, channels)) if audio.peak_dbfs > -20 else 0.0
+    loud = audio.peak_dbfs > -20
+    channels = decode_channels(path, max_samples=_MAX_CHANNEL_SAMPLES) if loud and audio.source.channels > 1 else [y]
+    clipped = max(map(clipped_share, channels or [y])) if loud else 0.0
     level, bandwidth, silent = level_and_bandwidth(y, audio.sample_rate)
     constant = offset(y)
     if abs(constant) > OFFSET:
@@ -249,10 +251,9 @@ def _of_file(path: Path, audio: Audio) -> list[str]:
     problems = []
     if source.damage:
         problems.append(source.damage)
-    heard_seconds = audio.seconds + source.lost_seconds
-    if source.stated_seconds is not None and heard_seconds < 0.98 * source.stated_seconds:
-        problems.append(f"truncated: {audio.seconds:.1f} s, its header states {source.stated_seconds:.1f} s")
-    if source.stated_seconds is not None and heard_seconds > 1.02 * source.stated_seconds + 0.2:
+    if audio.shortfall:
+        problems.append(audio.shortfall)
+    if source.stated_seconds is not None and audio.seconds + source.lost_seconds > 1.02 * source.stated_seconds + 0.2:
         problems.append(f"longer than its header: {audio.seconds:.1f} s, it states {source.stated_seconds:.1f} s")
     if source.unit != 1:
         problems.append(f"float samples of integer scale: full scale is {source.unit:.0f}, not 1")

@@ -120,7 +120,7 @@ def scan(root: Path) -> Scan:
         row = row_of.get(path) or metadata.get(path, {})
         genre = nfc(row.get("genre", "")) or (PurePosixPath(path).parts[0] if "/" in path else "")
         tracks.append(Track(path, path, genre, nfc(row.get("artist", "")), row.get("split", "")))
-    unused = [path for path in not_audio if path not in set(named)]
+    unused = sorted(set(not_audio) - set(named))
     skipped = {**found.skipped, NOT_AUDIO: unused}
     for path in skipped.get(LEAVES, []):
         if nfc(as_text(path)) in metadata:

@@ -7,6 +7,7 @@ import stat
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from genre_core.audio.io import AUDIO_SUFFIXES
@@ -83,7 +84,8 @@ def audio_files(root: str | Path) -> Found:
         top = Path(folder) == root
         deepest = len(Path(folder).relative_to(root).parts) >= MAX_DEPTH  # up to Python 3.11, os.walk recurses once per level
         kept = []
-        for name in sorted(subfolders):
+        # Real folders first: a link beside a folder does not take its place.
+        for name in sorted(sorted(subfolders), key=partial(_is_link, folder)):
             path = os.path.join(folder, name)  # noqa: PTH118 (pathlib takes ten times as long)
             reason = _reason(path, name, root, top=top) or (TOO_DEEP if deepest else None)
             skip(reason, path) if reason else kept.append(name)
@@ -98,6 +100,10 @@ def audio_files(root: str | Path) -> Found:
                 found.audio.append(Path(path).relative_to(root).as_posix())
     found.audio.sort()
     return found
+
+
+def _is_link(folder: str, name: str) -> bool:
+    return Path(folder, name).is_symlink()
 
 
 def _reason(path: str, name: str, root: Path, *, top: bool) -> str | None:

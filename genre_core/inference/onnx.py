@@ -103,12 +103,14 @@ class FromSamples(nn.Module):
         if self.model.spec.level_dbfs == 0:
             return samples
         samples = samples - samples.mean()
+        samples = samples - samples.mean()  # again, for what a mean in 32 bits leaves
         block = round(level.BLOCK_SECONDS * self.spec.sample_rate)
         blocks = nn.functional.avg_pool1d(samples.square()[None, None], block, block)
         windows = nn.functional.avg_pool1d(blocks, level.BLOCKS_OF_WINDOW, 1)
         loud = (windows >= windows.mean() * 10 ** (level.GATE_DB / 10)).float()
         power = (windows * loud).sum() / loud.sum()
-        return samples * (10 ** (self.model.spec.level_dbfs / 10) / power.clamp(min=1e-20)).sqrt()
+        gain = (10 ** (self.model.spec.level_dbfs / 10) / power.clamp(min=level.SILENT_POWER)).sqrt()
+        return samples * torch.where(power > level.SILENT_POWER, gain, torch.ones_like(gain))
 
     def _embeddings(self, mel: torch.Tensor) -> torch.Tensor:
         """Compute the result of `musicnn.embed_decibel` for the whole track at once."""

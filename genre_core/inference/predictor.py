@@ -14,8 +14,8 @@ from typing import IO
 
 import numpy as np
 
-from genre_core.audio.io import MAX_SECONDS, SILENCE_DBFS, Audio, decode, peak
-from genre_core.audio.level import centre
+from genre_core.audio.io import MAX_SECONDS, Audio, decode
+from genre_core.audio.level import SILENCE_DBFS, is_silent, peak
 from genre_core.corpus.index import window_starts
 from genre_core.errors import AudioError, SilenceWarning, one_line
 from genre_core.features import musicnn
@@ -146,7 +146,7 @@ class Predictor:
         audio = decode(path, file=file, sample_rate=self.sample_rate, max_seconds=max_seconds, deadline_s=deadline_s)
         name = one_line(str(path))
         try:
-            return replace(self.predict(audio.y, audio.sample_rate, name=name), damage=audio.source.damage), audio
+            return replace(self.predict(audio.y, audio.sample_rate, name=name), damage=audio.damage), audio
         except AudioError as error:
             raise AudioError(f"{name}: {error}") from None
 
@@ -186,7 +186,7 @@ class Predictor:
             needed_seconds = min(self.model.segment_seconds, musicnn.PATCH_SECONDS) if any_length else self.model.segment_seconds
             raise AudioError(f"too short: {seconds:.2f} s, the model needs {needed_seconds:g} s")
         starts = starts or [0.0]
-        silent = peak(centre(y)) < 10 ** (SILENCE_DBFS / 20)
+        silent = is_silent(y)
         if silent:
             subject = f"{name}: silent" if name else "silent audio"
             warnings.warn(f"{subject} (peak below {SILENCE_DBFS:g} dBFS): the answer means nothing", SilenceWarning, stacklevel=2)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genre_core.audio.io import SILENCE_DBFS, peak
-from genre_core.audio.level import centre
+from genre_core.audio.level import is_silent
 from genre_core.corpus.index import window_starts
 from genre_core.inference.predictor import is_sure
 from genre_core.models.ensemble import Model
@@ -100,12 +99,12 @@ class Listener:
         rows = features(self.model, mels)
         track_probabilities = self.model.track_probabilities(self.model.score(rows, starts))
         order = np.argsort(-track_probabilities, kind="stable")
-        loud = peak(centre(self._samples)) > 10 ** (SILENCE_DBFS / 20)
+        silent = is_silent(self._samples)
         end = time.monotonic()
         self._computing_seconds += end - start
         return LiveAnswer(
             {self.model.genres[i]: float(track_probabilities[i]) for i in order},
-            loud and is_sure(self.model, track_probabilities, rows.get("musicnn"), mels.get("musicnn")),
+            not silent and is_sure(self.model, track_probabilities, rows.get("musicnn"), mels.get("musicnn")),
             self.seconds,
             1000 * (end - self._pushed_at),
             self._computing_seconds / self.seconds,

@@ -9,7 +9,8 @@ def encode(path, y, sample_rate, codec, layout="mono", metadata=None):
     with av.open(str(path), "w") as container:
         container.metadata.update(metadata or {})
         stream = container.add_stream(codec, rate=sample_rate, layout=layout)
-        frame = av.AudioFrame.from_ndarray(np.atleast_2d(y).astype(np.float32), format="fltp", layout=layout)
+        packed = np.atleast_2d(y).astype(np.float32).T.reshape(1, -1)  # PyAV cannot take eight planes
+        frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=layout)
         frame.sample_rate = sample_rate
         resampler = av.AudioResampler(format=stream.format, layout=layout, rate=sample_rate, frame_size=stream.frame_size)
         for part in [*resampler.resample(frame), *resampler.resample(None)]:

@@ -35,8 +35,15 @@ class _State:
 def is_command() -> bool:
     """Tell whether this process is the ``genre`` command itself, not one of its workers."""
     module = any(option == "-m" and name == "genre_core.apps.cli.main" for option, name in pairwise(sys.orig_argv))
-    workers = "multiprocessing" in sys.modules and sys.modules["multiprocessing"].parent_process() is not None
-    return (module or Path(sys.argv[0]).stem == "genre") and not workers
+    return (module or Path(sys.argv[0]).stem == "genre") and not _is_worker()
+
+
+def _is_worker() -> bool:
+    if "multiprocessing" not in sys.modules:
+        return False
+    processes = sys.modules["multiprocessing"]
+    # While a worker imports the main module, only its private mark tells.
+    return processes.parent_process() is not None or getattr(processes.current_process(), "_inheriting", False)
 
 
 def end_on_ctrl_c() -> None:

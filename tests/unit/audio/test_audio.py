@@ -3,7 +3,8 @@ import pytest
 import soundfile
 from helpers.audio import encode
 
-from genre_core.audio.io import decode, peak
+from genre_core.audio.io import decode
+from genre_core.audio.level import peak
 from genre_core.errors import AudioError
 
 
