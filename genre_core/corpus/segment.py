@@ -160,10 +160,10 @@ def _check(track: Track, *, raw: Path, seconds: float, silence_dbfs: float) -> I
         audio = decode(raw / track.path)
     except AudioError as error:
         return str(error).removeprefix(f"{raw / track.path}: ")
-    if audio.peak_dbfs < silence_dbfs:
-        return f"silent as mono: peak {audio.peak_dbfs:.0f} dBFS, below {silence_dbfs:g}"
     if not window_starts(audio.seconds, seconds, seconds):
         return f"too short: {audio.seconds:.2f} s, a segment has {seconds:g} s"
+    if audio.peak_dbfs < silence_dbfs:
+        return f"silent as mono: peak {audio.peak_dbfs:.0f} dBFS, below {silence_dbfs:g}"
     return IndexedTrack(
         track.track,
         track.path,
