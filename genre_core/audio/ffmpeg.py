@@ -53,10 +53,13 @@ class _Span:
 
 
 @contextlib.contextmanager
-def open_audio(path: str | Path, file: IO[bytes], deadline: float) -> Iterator[tuple[Source, Iterator[Block]]]:
+def open_audio(
+    path: str | Path, file: IO[bytes], deadline: float, *, counted_in: Source | None = None
+) -> Iterator[tuple[Source, Iterator[Block]]]:
     """Open an audio file, or the joined parts of one.
 
-    See `readers.open_audio`. While blocks are read, an AudioError means that most of the audio is damaged.
+    See `readers.open_audio`. The damage is counted in `counted_in`, if it is given, else in the yielded source. While blocks are read, an
+    AudioError means that most of the audio is damaged.
 
     Raises
     ------
@@ -80,19 +83,20 @@ def open_audio(path: str | Path, file: IO[bytes], deadline: float) -> Iterator[t
         if not rate or not channels:
             raise UndecodableError("its header states no sample rate or no channels")
         check_format(path, rate, channels)
-        name = container.format.name
-        source = Source(
-            name, rate, channels, _stated_seconds(container, stream, file), any_scale=stream.codec_context.name.startswith("pcm_f")
-        )
-        loss = Loss(source)
+        xing_frames = _xing_frames(file, span, stream)
+        stated_seconds = _stated_seconds(container, stream, xing_frames)
+        any_scale = stream.codec_context.name.startswith("pcm_f")
+        source = Source(container.format.name, rate, channels, stated_seconds, any_scale=any_scale)
+        loss = Loss(counted_in or source)
 
         def blocks() -> Iterator[Block]:
-            yield from _av_blocks(path, span, container, stream, loss, _delay(file, span, stream))
+            yield from _av_blocks(path, span, container, stream, loss, _delay(stream, xing_frames))
             for bounds in spans[1:]:
                 next_span = _Span(file, *bounds, deadline)
                 with contextlib.suppress(UndecodableError), _open_av(next_span) as (next_container, next_stream):
-                    yield from _av_blocks(path, next_span, next_container, next_stream, loss, _delay(file, next_span, next_stream))
-            if not loss.seconds and source.errors:
+                    delay = _delay(next_stream, _xing_frames(file, next_span, next_stream))
+                    yield from _av_blocks(path, next_span, next_container, next_stream, loss, delay)
+            if not loss.seconds and loss.source.errors:
                 raise AudioError(f"{path}: broken audio data: no part of it can be decoded; replace or remove it")
 
         yield source, blocks()
@@ -125,11 +129,10 @@ def _open_av(span: _Span) -> Iterator[tuple[Any, Any]]:
         yield container, stream
 
 
-def _stated_seconds(container: Any, stream: Any, file: IO[bytes]) -> float | None:
+def _stated_seconds(container: Any, stream: Any, xing_frames: int | None) -> float | None:
     """Read the length of the audio stream that the header states."""
     if container.format.name == "mp3":
-        frames = _xing_frames(file, 0)
-        return frames * (1152 if stream.rate >= 32_000 else 576) / stream.rate if frames else None
+        return xing_frames * (1152 if stream.rate >= 32_000 else 576) / stream.rate if xing_frames else None
     if container.format.name not in _STATED_LENGTH:
         return None
     if stream.duration:
@@ -137,13 +140,15 @@ def _stated_seconds(container: Any, stream: Any, file: IO[bytes]) -> float | Non
     return container.duration / 1e6 if container.duration else None
 
 
-def _xing_frames(file: IO[bytes], start: int) -> int | None:
+def _xing_frames(file: IO[bytes], span: _Span, stream: Any) -> int | None:
     """Read the number of frames that the Xing header of an mp3 states: "Xing" or "Info", flags, number.
 
     None means that there is no such header, and 0 that it states no number.
     """
+    if not _is_mp3(stream):
+        return None
     position = file.tell()
-    file.seek(after_tags(file, start))
+    file.seek(after_tags(file, span.start))
     head = file.read(FIRST_FRAMES_BYTES)
     file.seek(position)
     found = max(head.find(b"Xing"), head.find(b"Info"))
@@ -152,9 +157,13 @@ def _xing_frames(file: IO[bytes], start: int) -> int | None:
     return int.from_bytes(head[found + 8 : found + 12], "big") if head[found + 7] & 1 else 0
 
 
-def _delay(file: IO[bytes], span: _Span, stream: Any) -> int:
+def _delay(stream: Any, xing_frames: int | None) -> int:
     """Return the number of samples before the audio of an mp3 that FFmpeg does not leave out by itself."""
-    return _MP3_DELAY_SAMPLES if stream.codec_context.name.startswith("mp3") and _xing_frames(file, span.start) is None else 0
+    return _MP3_DELAY_SAMPLES if _is_mp3(stream) and xing_frames is None else 0
+
+
+def _is_mp3(stream: Any) -> bool:
+    return bool(stream.codec_context.name.startswith("mp3"))
 
 
 def _av_blocks(path: str | Path, span: _Span, container: Any, stream: Any, loss: Loss, delay: int) -> Iterator[Block]:

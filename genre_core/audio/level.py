@@ -54,9 +54,14 @@ def loud_power(y: np.ndarray, sample_rate: int) -> float:
     return float(windows[windows >= windows.mean() * 10 ** (GATE_DB / 10)].mean())
 
 
+def offset(y: np.ndarray) -> float:
+    """Compute the constant offset (DC) of `y` [shape=(n,), n > 0]: the mean of the samples, full scale +-1.0."""
+    return float(y.mean(dtype=np.float64))
+
+
 def centre(y: np.ndarray) -> np.ndarray:
     """Take the constant offset (DC) of `y` [shape=(n,), dtype=float32] away."""
-    return y - np.float32(y.mean(dtype=np.float64)) if len(y) else y
+    return y - np.float32(offset(y)) if len(y) else y
 
 
 def to_level(y: np.ndarray, sample_rate: int, level_dbfs: float) -> np.ndarray:

@@ -26,12 +26,14 @@ class Loss:
 
     Attributes
     ----------
+    source : Source
+        As given.
     seconds : float
         Length decoded so far, in seconds.
     """
 
     def __init__(self, source: Source) -> None:
-        self._source = source
+        self.source = source
         self.seconds = 0.0  # decoded so far
         self._bytes = 0  # of the decoded packets
         self.begin_part()
@@ -49,27 +51,27 @@ class Loss:
     def end_part(self, size: int) -> None:
         """Count what could not be decoded before the end of a part of `size` bytes."""
         seconds = self._pending_seconds()
-        if self._source.format in _NO_TIMES and self._failed_at is not None:
+        if self.source.format in _NO_TIMES and self._failed_at is not None:
             # The positions of packets after a hole can be those before it, so that only the sum tells.
             seconds = max(seconds, (size - self._part_bytes) * self._seconds_per_byte())
         if seconds > _PARTIAL_SECONDS:
-            self._source.lose(self.seconds + self._source.lost_seconds if self._failed_at is None else self._failed_at, seconds)
+            self.source.lose(self.seconds + self.source.lost_seconds if self._failed_at is None else self._failed_at, seconds)
 
     def is_most(self) -> bool:
         """Tell whether more is lost than decoded."""
-        return self._source.lost_seconds > _LOST_SECONDS + self.seconds
+        return self.source.lost_seconds > _LOST_SECONDS + self.seconds
 
     def failed(self, packet: Any) -> None:
         """Note a packet that cannot be decoded."""
-        self._source.errors += 1
+        self.source.errors += 1
         if packet.size and not bytes(memoryview(packet)[:11]).startswith(_TAGS):
             self._note_missing_bytes(packet)
-            self._failed_at = self._failed_at or self.seconds + self._source.lost_seconds
+            self._failed_at = self._failed_at or self.seconds + self.source.lost_seconds
             self._pending.append((packet.size, float((packet.duration or 0) * (packet.time_base or 0))))
 
     def _note_missing_bytes(self, packet: Any) -> None:
         """Note bytes before a packet that FFmpeg passed by, in a format whose packets follow each other."""
-        if self._source.format in _NO_TIMES and packet.pos is not None and packet.size:
+        if self.source.format in _NO_TIMES and packet.pos is not None and packet.size:
             if self._next_byte is not None and packet.pos > self._next_byte:
                 self._pending.append((packet.pos - self._next_byte, 0.0))
                 self._part_bytes += packet.pos - self._next_byte
@@ -81,16 +83,16 @@ class Loss:
         gap = 0.0
         seconds = sum(frame.samples / frame.sample_rate for frame in frames)
         self._note_missing_bytes(packet)
-        if self._source.format not in _NO_TIMES:
-            at = self._flac_seconds(frames[0], packet) if self._source.format == "flac" else frames[0].time
+        if self.source.format not in _NO_TIMES:
+            at = self._flac_seconds(frames[0], packet) if self.source.format == "flac" else frames[0].time
             if at is not None and self._next_time is not None:
                 # In other formats, times are also uneven without damage.
-                largest_step = 0.0 if self._pending else _LARGEST_STEP_SECONDS.get(self._source.format, math.inf)
+                largest_step = 0.0 if self._pending else _LARGEST_STEP_SECONDS.get(self.source.format, math.inf)
                 gap = at - self._next_time if at - self._next_time > largest_step else 0.0
             self._next_time = None if at is None else at + seconds
         gap = gap or self._pending_seconds()
         if gap:
-            self._source.lose(self.seconds + self._source.lost_seconds, gap)
+            self.source.lose(self.seconds + self.source.lost_seconds, gap)
         self._pending.clear()
         self.seconds += seconds
         self._bytes += packet.size

@@ -43,11 +43,6 @@ def clipped_share(y: np.ndarray) -> float:
     return total / len(y)
 
 
-def offset(y: np.ndarray) -> float:
-    """Compute the constant offset (DC) of `y` [shape=(n,), n > 0]: the mean of the samples, full scale +-1.0."""
-    return float(y.mean(dtype=np.float64))
-
-
 def level_and_bandwidth(y: np.ndarray, sample_rate: int) -> tuple[float, float, float]:
     """Measure the level, the bandwidth and the share of silent frames.
 

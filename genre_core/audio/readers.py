@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +19,7 @@ from genre_core.audio import ffmpeg
 from genre_core.audio.source import BLOCK_SAMPLES, Block, Source, UndecodableError, check_format
 from genre_core.errors import AudioError
 
+_Reader = Callable[[str | Path, IO[bytes], float], contextlib.AbstractContextManager[tuple[Source, Iterator[Block]]]]
 # First four bytes of the files that libsndfile reads first: WAV (RF64 is one of more than 4 GB), W64, AIFF, AU, CAF, FLAC.
 _SOUNDFILE_FIRST = {b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b".snd", b"caff", b"fLaC"}
 _NO_LENGTH = "its header states no length"
@@ -58,7 +59,7 @@ def open_audio(path: str | Path, file: IO[bytes], deadline: float) -> Iterator[t
         opened, failure = None, ""
         file.seek(0)
         start = file.read(4)
-        readers = [_open_soundfile, ffmpeg.open_audio] if start in _SOUNDFILE_FIRST else [ffmpeg.open_audio, _open_soundfile]
+        readers: list[_Reader] = [_open_soundfile, ffmpeg.open_audio] if start in _SOUNDFILE_FIRST else [ffmpeg.open_audio, _open_soundfile]
         if start[:3] == b"ID3" or start[:1] == b"\xff":
             readers.remove(_open_soundfile)  # libsndfile's decoder of mp3 prints to the terminal
         for reader in readers:
@@ -107,13 +108,11 @@ def _soundfile_blocks(path: str | Path, raw_file: IO[bytes], file: soundfile.Sou
         reason = str(error)
     raw_file.seek(0)
     try:
-        with ffmpeg.open_audio(path, raw_file, deadline) as (av_source, blocks):
+        with ffmpeg.open_audio(path, raw_file, deadline, counted_in=source) as (_, blocks):
             for block in blocks:
-                source.lost_seconds, source.damaged_at, source.errors = av_source.lost_seconds, av_source.damaged_at, av_source.errors
                 if len(block.y) > read:
                     yield Block(block.y[read:], block.sample_rate)
                 read -= min(read, len(block.y))
-            source.lost_seconds, source.damaged_at, source.errors = av_source.lost_seconds, av_source.damaged_at, av_source.errors
     except UndecodableError:
         raise AudioError(f"{path}: broken audio data ({reason}); replace or remove it") from None
 

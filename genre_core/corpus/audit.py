@@ -22,7 +22,7 @@ from tqdm import tqdm
 from genre_core.audio import fingerprint
 from genre_core.audio.formats import wrong_suffix
 from genre_core.audio.io import Audio, decode, decode_channels
-from genre_core.audio.level import SILENCE_DBFS
+from genre_core.audio.level import SILENCE_DBFS, centre, offset
 from genre_core.audio.quality import (
     CLIPPED_SHARE,
     NARROW_HZ,
@@ -30,7 +30,6 @@ from genre_core.audio.quality import (
     SUBSONIC_DB,
     clipped_share,
     level_and_bandwidth,
-    offset,
     power_below,
 )
 from genre_core.corpus import splits
@@ -217,7 +216,7 @@ def _measure(track: Track, root: Path) -> tuple[AuditedTrack, fingerprint.Finger
     constant = offset(y)
     if abs(constant) > OFFSET:
         problems.append(f"constant offset: {constant:+.3f} of full scale")
-        y = y - np.float32(constant)
+        y = centre(y)
     subsonic = 10 * math.log10(max(float(power_below(y, audio.sample_rate, 20.0)), 1e-12))
     if audio.peak_dbfs < SILENCE_DBFS:
         problems.append(f"silent: peak {audio.peak_dbfs:.0f} dBFS")

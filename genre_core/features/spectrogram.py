@@ -92,6 +92,7 @@ def mel_and_mfcc(y: np.ndarray, spec: FeatureSpec) -> tuple[np.ndarray, np.ndarr
     return mel, mel @ dct_basis(spec.n_mels, spec.n_mfcc)
 
 
+@torch.inference_mode()
 def log_mel(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
     """Compute the log-mel spectrogram of a whole track.
 
@@ -102,36 +103,16 @@ def log_mel(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
     np.ndarray [shape=(1 + n // hop_length, n_mels), dtype=float32]
         Log-mel in dB.
     """
-    padded = np.pad(np.asarray(y, np.float32), spec.n_fft // 2)
-    return log_mel_uncentred(padded, spec)[: 1 + len(y) // spec.hop_length]
-
-
-@torch.inference_mode()
-def log_mel_uncentred(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-    """Compute the log-mel of all frames that lie wholly inside `y`.
-
-    Frames are not centred: frame k begins at sample ``k * hop_length``.
-
-    Parameters
-    ----------
-    y : np.ndarray [shape=(n,), dtype=float32], n >= n_fft
-        Mono samples at ``spec.sample_rate``.
-    spec : FeatureSpec
-
-    Returns
-    -------
-    np.ndarray [shape=(1 + (n - n_fft) // hop_length, n_mels), dtype=float32]
-        Log-mel in dB.
-    """
     window, filters = _constants(spec)
-    frames = torch.from_numpy(np.ascontiguousarray(y, np.float32)).unfold(0, spec.n_fft, spec.hop_length)  # (T, n_fft), a view
+    padded = np.pad(np.asarray(y, np.float32), spec.n_fft // 2)
+    frames = torch.from_numpy(padded).unfold(0, spec.n_fft, spec.hop_length)  # (T, n_fft), a view
     mel = torch.empty(len(frames), spec.n_mels)
     for start in range(0, len(frames), _BLOCK_FRAMES):
         spectrum = torch.fft.rfft(frames[start : start + _BLOCK_FRAMES] * window)  # (block, 1 + n_fft / 2)
         squares = torch.view_as_real(spectrum).flatten(1).square_()  # (block, 2 + n_fft): real and imaginary parts alternate
         for mels, parts, weights in filters:
             mel[start : start + _BLOCK_FRAMES, mels] = squares[:, parts] @ weights
-    return mel.clamp_(min=FLOOR_POWER).log10_().mul_(10.0).numpy()
+    return mel.clamp_(min=FLOOR_POWER).log10_().mul_(10.0).numpy()[: 1 + len(y) // spec.hop_length]
 
 
 @functools.lru_cache(maxsize=4)

@@ -2,10 +2,10 @@
 
 import io
 
-import av
 import numpy as np
 import soundfile
 import soxr
+from helpers import audio
 
 RATE = 44_100
 BARE = {"write_xing": "0", "id3v2_version": "0"}
@@ -44,15 +44,8 @@ def encode(target, y, rate, codec, muxer, *, layout="stereo", piped=False, optio
             for start in range(0, len(y), rate):  # libvorbis crashes on long blocks
                 file.write(np.stack([y[start : start + rate]] * channels, 1))
         return target
-    out = _Pipe(target) if piped else str(target)
-    with av.open(out, "w", format=muxer, options=options or {}) as container:
-        stream = container.add_stream(codec, rate=rate, layout=layout, options=codec_options or {})
-        frame = av.AudioFrame.from_ndarray(np.stack([y] * channels).astype(np.float32), format="fltp", layout=layout)
-        frame.sample_rate = rate
-        resampler = av.AudioResampler(format=stream.format, layout=layout, rate=rate, frame_size=stream.frame_size)
-        for part in [*resampler.resample(frame), *resampler.resample(None)]:
-            container.mux(stream.encode(part))
-        container.mux(stream.encode(None))
+    out = _Pipe(target) if piped else target
+    audio.encode(out, np.stack([y] * channels), rate, codec, layout, muxer=muxer, options=options, codec_options=codec_options)
     if piped:
         out.close()
     return target
