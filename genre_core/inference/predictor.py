@@ -20,9 +20,10 @@ from genre_core.corpus.index import window_starts
 from genre_core.errors import AudioError, SilenceWarning, one_line
 from genre_core.features import musicnn
 from genre_core.models.ensemble import Model
-from genre_core.models.file import load
+from genre_core.models.file import load, path_of
 from genre_core.models.frontend import compute_spectrograms, features, first_spectrogram
 from genre_core.models.model import NOT_SURE_BELOW
+from genre_core.util.files import digest
 
 STEADY_DB = 1.5  # audio with a smaller change of level is a tone or a hum, not music
 
@@ -101,10 +102,13 @@ class Predictor:
     ----------
     sample_rate : int
         Sample rate in Hz at which files are decoded.
+    digest : str
+        SHA-256 of the model file; empty if the model does not come from a file.
     """
 
     def __init__(self, model: str | Path | Model) -> None:
         self.model = load(model) if isinstance(model, str | Path) else model
+        self.digest = digest(path_of(model)) if isinstance(model, str | Path) else ""
         self.sample_rate = first_spectrogram(self.model).sample_rate
 
     def predict_file(self, path: str | Path) -> Prediction:

@@ -98,6 +98,11 @@ def save(model: Model, path: str | Path) -> None:
         save_file(model.state(), part, metadata={"genre_core": json.dumps(description, sort_keys=True)})
 
 
+def path_of(name: str | Path) -> Path:
+    """Return the path of a model file; ``pretrained`` is the packaged model."""
+    return PRETRAINED if str(name) == "pretrained" else Path(name)
+
+
 def load(path: str | Path) -> Model:
     """Read a model from a safetensors file.
 
@@ -118,7 +123,7 @@ def load(path: str | Path) -> Model:
     GenreError
         The file is missing, is not safetensors, or is not a model of this project.
     """
-    path = PRETRAINED if str(path) == "pretrained" else path
+    path = path_of(path)
     missing = "no such model; `make demo` or `dvc repro` makes data/model/model.safetensors, --model pretrained is the packaged model"
     plain_file(path, max_bytes=MAX_MODEL_BYTES, missing=missing)
     try:

@@ -19,7 +19,7 @@ from genre_core.networks import GenreNetwork
 
 FEATURE = "musicnn"
 NORMALISE = "dataset"  # the mean of a track tells its genre, so it must not be subtracted
-_COLUMNS = {"tags": TAGS, "penultimate": PENULTIMATE, "pools": POOLS}
+COLUMNS = {"tags": TAGS, "penultimate": PENULTIMATE, "pools": POOLS}
 
 
 class Hyperparameters(Section):
@@ -34,7 +34,7 @@ class Network(GenreNetwork):
 
     def __init__(self, hyperparameters: Hyperparameters, n_bins: int, n_genres: int) -> None:
         super().__init__()
-        self.columns = _COLUMNS[hyperparameters.embedding]
+        self.columns = COLUMNS[hyperparameters.embedding]
         width = self.columns.stop - self.columns.start
         self.head = nn.Sequential(nn.Dropout(hyperparameters.dropout), nn.Linear(2 * width, n_genres))
 

@@ -1,0 +1,1 @@
+"""A music library: genres for many files, written into files, and tracks that sound alike."""
