@@ -37,7 +37,7 @@ def test_int8_changes_the_tags_little(mel_db):
 def test_band_maximum_of_any_filters(shape, int8, monkeypatch):
     monkeypatch.setattr("genre_core.features.band_maximum._BLOCK_VALUES", 60_000)  # several blocks
     torch.manual_seed(0)
-    channels, frames, bands = shape
+    channels, frames, _bands = shape
     weight, x = torch.randn(shape), torch.randn(50, 96)
     bias, scale, offset = torch.randn(channels), torch.randn(channels), torch.randn(channels)
     assert (scale < 0).any()

@@ -1,5 +1,7 @@
 """Predictions from a part of a track, and with 8-bit integers."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -26,9 +28,9 @@ def test_pieces_are_spread_evenly_over_the_track():
     assert len(pieces) == 8
     assert {piece.stop - piece.start for piece in pieces} == {60 * RATE // 8}
     assert pieces[0].start == 0 and pieces[-1].stop == 240 * RATE
-    assert all(a.stop < b.start for a, b in zip(pieces, pieces[1:], strict=False))
+    assert all(a.stop < b.start for a, b in itertools.pairwise(pieces))
     close = spread_pieces(60 * RATE + 1, 60 * RATE)
-    assert all(a.stop <= b.start for a, b in zip(close, close[1:], strict=False))
+    assert all(a.stop <= b.start for a, b in itertools.pairwise(close))
 
 
 def test_a_part_answers_as_its_samples_alone():
