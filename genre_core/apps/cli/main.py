@@ -79,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
         "--moods", action="store_true", help="also write the last.fm tags that musicnn hears to the field for moods (not calibrated)"
     )
     tag.add_argument(
-        "--mood-threshold", type=_probability, metavar="P", help="as --moods, with the least mean probability of a tag (default: 0.3)"
+        "--mood-threshold", type=_probability, metavar="P", help="as --moods, with the least mean probability of a tag (default: 0.2)"
     )
     tag.add_argument("--undo", action="store_true", help="restore the files of the journal to the bytes before they were tagged")
     tag.add_argument("--journal", type=Path, metavar="PATH", help="journal of changes (default: in the user's folder for states)")
