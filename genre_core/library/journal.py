@@ -82,7 +82,7 @@ class Change(_Strict):
     @property
     def file(self) -> Path:
         """Path of the file."""
-        return Path(os.fsdecode(base64.b64decode(self.path_base64)) if self.path_base64 else self.path)
+        return Path(os.fsdecode(base64.b64decode(self.path_base64, validate=True)) if self.path_base64 else self.path)
 
     def edits(self) -> list[Edit]:
         """Return the edits that undo the change.
@@ -192,8 +192,8 @@ def _records(path: str | Path) -> Iterator[tuple[int, Change | Undone]]:
     for number, line in enumerate(read_lines(path), start=1):
         try:
             record = Undone.model_validate(line) if line.get("kind") == "undone" else Change.model_validate(line)
-            if isinstance(record, Change) and "\0" in str(record.file):
-                raise ValueError
+            if isinstance(record, Change) and ("\0" in str(record.file) or not record.file.is_absolute()):
+                raise ValueError("not a path")
         except ValueError:  # of pydantic and of base64 too
             raise GenreError(f"{path}, line {number}: not a record of `genre tag`; name another file with --journal") from None
         yield number, record

@@ -8,6 +8,7 @@ import av
 import mutagen
 import numpy as np
 import soundfile
+import soxr
 from helpers.audio import encode
 from mutagen import aiff, flac, id3, mp3, mp4, oggopus, oggvorbis, wave
 
@@ -139,6 +140,10 @@ def _chained(make, change):
     return both
 
 
+def _opus(path, y):
+    encode(path, soxr.resample(y, SAMPLE_RATE, 48_000), 48_000, "libopus", muxer="ogg")
+
+
 def _m4a(path, y, **options):
     encode(path, y, SAMPLE_RATE, "aac", muxer="mp4", options=options)
 
@@ -158,10 +163,8 @@ FORMATS = {
     "tagged.flac": _chained(_soundfile, lambda path: with_comments(path, flac.FLAC)),
     "bare.ogg": _vorbis,
     "tagged.ogg": _chained(_vorbis, lambda path: with_comments(path, oggvorbis.OggVorbis)),
-    "bare.opus": lambda path, y: encode(path, y, 48000, "libopus", muxer="ogg"),
-    "tagged.opus": _chained(
-        lambda path, y: encode(path, y, 48000, "libopus", muxer="ogg"), lambda path: with_comments(path, oggopus.OggOpus)
-    ),
+    "bare.opus": _opus,
+    "tagged.opus": _chained(_opus, lambda path: with_comments(path, oggopus.OggOpus)),
     "bare.m4a": _m4a,
     "index_first.m4a": lambda path, y: _m4a(path, y, movflags="faststart"),
     "tagged.m4a": _chained(lambda path, y: _m4a(path, y, movflags="faststart"), with_atoms),
