@@ -22,6 +22,7 @@ from genre_core.util.jsonl import MAX_FILE_BYTES, LineWriter, read_lines
 
 _Sha256 = Field(pattern="^[0-9a-f]{64}$")
 _MAX_OFFSET = 1 << 60
+_START = b'{"kind": "change", "path": '  # of each journal
 
 
 class _Strict(BaseModel):
@@ -135,8 +136,16 @@ class Journal(LineWriter):
     Raises
     ------
     GenreError
-        As for `LineWriter`.
+        The file exists and is no journal, or as for `LineWriter`.
     """
+
+    def __init__(self, path: str | Path) -> None:
+        if Path(path).is_file():  # before the writer cuts off what looks like an incomplete line
+            with Path(path).open("rb") as file:
+                start = file.read(len(_START))
+            if not _START.startswith(start):
+                raise GenreError(f"{path}: is not a journal of `genre tag`; name another file with --journal")
+        super().__init__(path)
 
     def changed(self, change: Change) -> None:
         """Add a change, and wait until the disk has it."""

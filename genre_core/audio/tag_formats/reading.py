@@ -41,11 +41,10 @@ def read_fields(path: str | Path) -> Fields:
         The file cannot be opened, its tags are damaged, or those of its format are not supported.
     """
     kind = format_of(path)
+    info = with_file(path, iff.info_genre) if kind in (WAV, AIFF) else ""
     tags = _load(path, kind).tags
     values = {name: _values(tags, kind, name) for name in _KEYS}
-    genres = values["genre"]
-    if not genres and kind is WAV:
-        genres = tuple(filter(None, [_clean(with_file(path, iff.info_genre))]))
+    genres = values["genre"] or tuple(filter(None, [_clean(info)]))
     if not genres and kind is MP3:
         genres = _ape_genres(path)
     return Fields(genres, values["mood"], " ".join(values["note"]))

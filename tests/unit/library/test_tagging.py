@@ -291,6 +291,29 @@ def test_a_foreign_or_damaged_journal_changes_nothing(small, tmp_path, capsys):
     assert tag("--undo", "--journal", journal) == 0
 
 
+@pytest.mark.parametrize("content", [b"ID3\4 a song, not a journal", b'{"file": "a.mp3"}\n{"incomplete', b"a\nb"])
+def test_another_file_in_place_of_the_journal_stays_whole(small, tmp_path, capsys, content):
+    (tmp_path / "other").write_bytes(content)
+    before = contents(small)
+    for arguments in ([small], ["--undo"]):
+        assert tag(*arguments, "--journal", tmp_path / "other") == 2
+        assert len(capsys.readouterr().err.strip().splitlines()) == 1
+        assert (tmp_path / "other").read_bytes() == content
+    assert contents(small) == before
+
+
+def test_a_journal_whose_first_line_was_cut_goes_on(small, tmp_path):
+    assert tag(small, "--journal", tmp_path / "j") == 0
+    for path in small.iterdir():
+        path.unlink()
+    whole = (tmp_path / "j").read_bytes()
+    for end in (0, 5, 100):
+        (tmp_path / "j").write_bytes(whole[:end])
+        journal = Journal(tmp_path / "j")
+        journal.close()
+        assert (tmp_path / "j").read_bytes() == b""
+
+
 def test_a_file_that_changes_meanwhile_is_left(small, monkeypatch, capsys):
     from genre_core.library import tagging
 
