@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -52,6 +52,9 @@ class Prediction:
         are pooled before the temperature is applied.
     damage : str
         Damage of the file in words; empty if there is none.
+    tags : dict of str to float
+        Mean probability over time of each of musicnn's 50 last.fm tags, highest first. They are not calibrated. Empty if the model
+        does not read embeddings.
     """
 
     genre: str
@@ -62,6 +65,7 @@ class Prediction:
     window_seconds: float
     timeline: np.ndarray
     damage: str = ""
+    tags: dict[str, float] = field(default_factory=dict)
 
 
 def is_sure(model: Model, probabilities: np.ndarray, embeddings: np.ndarray | None, mel_db: np.ndarray | None) -> bool:
@@ -257,4 +261,11 @@ class Predictor:
             _times_in_track(np.array(starts), pieces, sample_rate),
             timeline_model.segment_seconds,
             timeline,
+            tags=_mean_tags(rows["musicnn"]) if "musicnn" in rows else {},
         )
+
+
+def _mean_tags(embeddings: np.ndarray) -> dict[str, float]:
+    """Average the tag probabilities of `embeddings` [shape=(patches, 1756)] over time, highest first."""
+    means, names = embeddings[:, musicnn.TAGS].mean(0, dtype=np.float64), musicnn.tag_names()
+    return {names[i]: float(means[i]) for i in np.argsort(-means, kind="stable")}

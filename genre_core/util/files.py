@@ -57,7 +57,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     folder = os.path.abspath(path.parent)  # noqa: PTH100 (links are not followed)
     if folder not in _CLEARED:  # only once per folder, because a scan at each write would take quadratic time
         _CLEARED.add(folder)
-        _remove_leftovers(path.parent)
+        remove_leftovers(path.parent)
     temporary = path.with_name(f".{_short(path)}.{_HOST}-{os.getpid()}-{secrets.token_hex(8)}.part{path.suffix}")
     _OWN_TEMPORARY_FILES[temporary.name] = temporary
     try:
@@ -85,7 +85,7 @@ def _short(path: Path) -> str:
     return f"{stem}-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]}"
 
 
-def _remove_leftovers(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files of ended processes of this machine from `folder`."""
     temporary_name = re.compile(rf"\..*\.{_HOST}-(\d+)-[0-9a-f]{{16}}\.part(\..*)?")
     with contextlib.suppress(OSError), os.scandir(folder) as entries:

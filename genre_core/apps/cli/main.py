@@ -61,6 +61,29 @@ def parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--timeline", type=Path, metavar="OUT.PNG", help="draw the genres over time (one file only)")
 
+    tag = command(
+        "tag",
+        "write genres into the tags of audio files",
+        "Write the predicted genre into the tags of audio files (MP3, FLAC, Ogg Vorbis, Ogg Opus, MP4, WAV, AIFF), where the model is sure "
+        "and the field is empty. All other fields and the audio keep their bytes. A journal allows to undo it, byte for byte. "
+        "Needs the extra `tags`. Exit code 2 if a file could not be used.",
+        "genre tag my_music --dry-run; genre tag my_music --map genres.csv; genre tag --undo",
+        model=_DEFAULT_MODEL_HELP,
+        shown="a list of {file, outcome, reason, genre, probability, genres, moods}; with --undo of {file, outcome}",
+    )
+    tag.add_argument("files", nargs="*", metavar="FILE", help=f"{_FILES_HELP}; with --undo (default: all files of the journal)")
+    tag.add_argument("--dry-run", action="store_true", help="show what would be written, and write nothing")
+    tag.add_argument("--map", type=Path, metavar="CSV", help="names of genres in tags: columns genre,tag, for example hiphop,Hip-Hop")
+    tag.add_argument("--overwrite", action="store_true", help="replace the values of fields that are not empty, too")
+    tag.add_argument(
+        "--moods", action="store_true", help="also write the last.fm tags that musicnn hears to the field for moods (not calibrated)"
+    )
+    tag.add_argument(
+        "--mood-threshold", type=_probability, metavar="P", help="as --moods, with the least mean probability of a tag (default: 0.2)"
+    )
+    tag.add_argument("--undo", action="store_true", help="restore the files of the journal to the bytes before they were tagged")
+    tag.add_argument("--journal", type=Path, metavar="PATH", help="journal of changes (default: in the user's folder for states)")
+
     compare = command(
         "compare",
         "two models on the same tracks",
@@ -262,6 +285,16 @@ def _port(text: str) -> int:
     if _positive(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to 65535")
     return int(text)
+
+
+def _probability(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a probability above 0, at most 1")
+    return value
 
 
 def _seconds(text: str) -> float:

@@ -16,7 +16,7 @@ def test_a_link_under_any_temporary_name_is_not_followed(tmp_path, monkeypatch):
     private.write_text("mine")
     monkeypatch.setattr(files.secrets, "token_hex", lambda n: "0" * 2 * n)  # even a name that was guessed
     (tmp_path / f".{files._short(tmp_path / 'a.txt')}.{files._HOST}-{os.getpid()}-{'0' * 16}.part.txt").symlink_to(private)
-    monkeypatch.setattr(files, "_remove_leftovers", lambda path: None)
+    monkeypatch.setattr(files, "remove_leftovers", lambda path: None)
     with pytest.raises(FileExistsError), files.atomic(tmp_path / "a.txt") as part:
         part.write_text("theirs")
     assert private.read_text() == "mine"
