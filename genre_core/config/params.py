@@ -51,9 +51,12 @@ class Demo(Section):
 
 
 class Folder(Section):
-    """Folder of your own music, as ``<path>/<genre>/<file>``."""
+    """Folder of your own music; see `genre_core.datasets.folder`."""
 
     path: str = Field(min_length=1)
+    labels: Literal["folder", "tags"]
+    aliases: str = Field(min_length=1)
+    min_tracks: int = Field(ge=0)
 
 
 class Gtzan(Section):
