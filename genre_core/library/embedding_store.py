@@ -182,11 +182,12 @@ class EmbeddingStore(contextlib.AbstractContextManager["EmbeddingStore"]):
         """Turn errors of SQLite into one line with the remedy."""
         try:
             yield
-        except sqlite3.OperationalError as error:  # the disk or another process, not the content
+        except sqlite3.Error as error:
+            # An operational error of SQLite itself is about the disk or another process, not about the content.
+            if not isinstance(error, sqlite3.OperationalError) or getattr(error, "sqlite_errorcode", None) is None:
+                raise self._damaged(str(error)) from None
             hint = "wait for the other process" if "locked" in str(error) else "name another file with --store PATH"
             raise GenreError(f"{self.path}: {error}; {hint}") from None
-        except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
-            raise self._damaged(str(error)) from None
 
     def _damaged(self, problem: str) -> GenreError:
         return GenreError(f"{self.path}: damaged: {problem}; remove the file, and its embeddings are computed again")

@@ -75,10 +75,30 @@ class Embedder:
 
     def embed(self, audio: Audio) -> Embedding:
         """Compute the embedding of a track; see `patches`."""
-        mean = self.patches(audio)[:, COLUMNS].mean(0, dtype=np.float64).astype(np.float16)
-        if not (np.isfinite(mean).all() and mean.any()):
-            raise AudioError("its embedding is not a number; export it again")
-        return Embedding(audio_digest(audio), audio.seconds, mean)
+        return Embedding(audio_digest(audio), audio.seconds, mean_embedding(self.patches(audio)))
+
+
+def mean_embedding(patches: np.ndarray) -> np.ndarray:
+    """Compute the mean over time of the penultimate layer.
+
+    Parameters
+    ----------
+    patches : np.ndarray [shape=(patches, 1756)]
+        Embeddings of `Embedder.patches`.
+
+    Returns
+    -------
+    np.ndarray [shape=(200,), dtype=float16]
+
+    Raises
+    ------
+    AudioError
+        The mean is not finite, or has only zeros.
+    """
+    mean = patches[:, COLUMNS].mean(0, dtype=np.float64).astype(np.float16)
+    if not (np.isfinite(mean).all() and mean.any()):
+        raise AudioError("its embedding is not finite, or has only zeros; export it again")
+    return mean
 
 
 def audio_digest(audio: Audio) -> bytes:
