@@ -31,6 +31,16 @@ function bars(target, probabilities, count) {
   target.replaceChildren(...rows);
 }
 
+function similar(tracks) {
+  const rows = tracks.map((track) => {
+    const row = element("li", track.file);
+    row.append(element("span", `${track.artist ? ` ${track.artist},` : ""} ${track.similarity.toFixed(2)}`, "quiet"));
+    return row;
+  });
+  at("nearest").replaceChildren(...rows);
+  at("similar").hidden = !rows.length;
+}
+
 function picture(target, url, name) {
   target.replaceChildren();
   if (!url) return;
@@ -53,6 +63,7 @@ async function ask(blob, name) {
   say(note, "Predicting ...", name);
   bars(at("genres"), {}, 5);
   at("pictures").hidden = true;
+  similar([]);
   for (const id of ["timeline", "carried"]) picture(at(id), null);
   if (blob.size > about.megabytes * 1e6) {
     say(note, "Could not be used", `${name}: larger than ${about.megabytes} MB; cut it`, true);
@@ -77,6 +88,7 @@ async function ask(blob, name) {
     if (result.sure) say(note, result.genre, text);
     else say(note, "Not sure", `Perhaps ${result.genre}, but this is more likely wrong than right. ${text}`);
     bars(at("genres"), result.probabilities, 5);
+    similar(result.nearest);
     picture(at("timeline"), result.pictures.timeline, "genres over the track");
     picture(at("carried"), result.pictures.carried, "effect of each frequency band and moment");
     at("pictures").hidden = false;
