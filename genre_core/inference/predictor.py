@@ -51,6 +51,11 @@ class Prediction:
         are pooled before the temperature is applied.
     damage : str
         Damage of the file in words; empty if there is none.
+    prediction_set : tuple of str
+        Genres of which one is right with the probability `coverage`, most probable first. Empty if nothing is promised: the model
+        was not calibrated for it, or the audio is silent, a steady tone, out-of-distribution or shorter than half a segment.
+    coverage : float
+        Promised probability that one genre of `prediction_set` is right; 0 if nothing is promised.
     """
 
     genre: str
@@ -61,6 +66,8 @@ class Prediction:
     window_seconds: float
     timeline: np.ndarray
     damage: str = ""
+    prediction_set: tuple[str, ...] = ()
+    coverage: float = 0.0
 
 
 def is_sure(model: Model, probabilities: np.ndarray, embeddings: np.ndarray | None, mel_db: np.ndarray | None) -> bool:
@@ -81,8 +88,17 @@ def is_sure(model: Model, probabilities: np.ndarray, embeddings: np.ndarray | No
     bool
         False if the highest probability is low, or the audio is out-of-distribution or a steady tone.
     """
-    if probabilities.max() < model.info.get("not_sure_below", NOT_SURE_BELOW):
-        return False
+    return bool(probabilities.max() >= model.info.get("not_sure_below", NOT_SURE_BELOW)) and is_known(model, embeddings, mel_db)
+
+
+def is_known(model: Model, embeddings: np.ndarray | None, mel_db: np.ndarray | None) -> bool:
+    """Decide whether audio is music of the kind that the model knows; the parameters are as for `is_sure`.
+
+    Returns
+    -------
+    bool
+        False if the audio is out-of-distribution or a steady tone. True for models that do not read embeddings.
+    """
     out_of_distribution = model.out_of_distribution
     if out_of_distribution is not None and embeddings is not None and mel_db is not None:
         level_varies = musicnn.level_deviation_db(mel_db) >= STEADY_DB
@@ -201,10 +217,22 @@ class Predictor:
         order = np.argsort(-track_probabilities, kind="stable")
         probabilities = {self.model.genres[i]: float(track_probabilities[i]) for i in order}
         sure = not silent and is_sure(self.model, track_probabilities, rows.get("musicnn"), mels.get("musicnn"))
+        known = sure or (not silent and is_known(self.model, rows.get("musicnn"), mels.get("musicnn")))
+        # The promise is for whole tracks: a few seconds are not like the tracks that it was calibrated on.
+        promised = known and 2 * seconds >= self.model.segment_seconds
+        prediction_set, coverage = self.model.prediction_set(probabilities) if promised else ((), 0.0)
         timeline_model = self.model.timeline_model()
         if timeline_model is not self.model:
             starts = window_starts(seconds, timeline_model.segment_seconds, timeline_model.hop_seconds) or [0.0]
             timeline = timeline_model.probabilities(timeline_model.score(rows, starts))
         return Prediction(
-            self.model.genres[order[0]], probabilities, seconds, sure, np.array(starts), timeline_model.segment_seconds, timeline
+            self.model.genres[order[0]],
+            probabilities,
+            seconds,
+            sure,
+            np.array(starts),
+            timeline_model.segment_seconds,
+            timeline,
+            prediction_set=prediction_set,
+            coverage=coverage,
         )
