@@ -116,9 +116,9 @@ def promise(true: np.ndarray, probabilities: np.ndarray, groups: Sequence[str], 
     limit = threshold(true, probabilities, groups, coverage)
     reason = ""
     if leaky:
-        reason = "the split is leaky: the validation tracks are not new to the model"
+        reason = "the split is leaky: tracks or artists of the calibration are not new to the model"
     elif math.isinf(limit):
-        reason = f"{artists} validation artists are too few: a coverage of {coverage:g} needs {least_artists(coverage)}"
+        reason = f"{artists} artists are too few: a coverage of {coverage:g} needs {least_artists(coverage)}"
     return {
         "coverage": coverage,
         "threshold": None if reason else min(1.0, math.ceil(limit * 1e6) / 1e6),

@@ -53,6 +53,7 @@ class _Conformal(BaseModel):
     tracks: int = Field(ge=0, le=10**9)
     artists: int = Field(ge=0, le=10**9)
     method: str = Field("", max_length=1000)
+    reason: str = Field("", max_length=1000)
 
 
 class _Info(BaseModel):

@@ -57,7 +57,7 @@ def test_too_few_artists_give_no_threshold(coverage, least):
         assert math.isfinite(conformal.threshold(true, probabilities, groups, coverage)) is finite
         promise = conformal.promise(true, probabilities, groups, coverage)
         assert (promise["threshold"] is None) is not finite
-        assert finite or promise["reason"] == f"{artists} validation artists are too few: a coverage of {coverage:g} needs {least}"
+        assert finite or promise["reason"] == f"{artists} artists are too few: a coverage of {coverage:g} needs {least}"
 
 
 def test_the_threshold_is_the_known_quantile():
