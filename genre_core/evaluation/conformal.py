@@ -183,13 +183,15 @@ def held_out_scores(
     -------
     dict
         ``coverage`` and ``mean_size``, which are means over the halves, and ``coverage_low`` and ``coverage_high``: 95 % of the halves
-        lie between them. ``genres`` holds the coverage of each genre. Every artist has the same weight.
+        lie between them. ``coverage_of_several`` is the coverage of the sets with more genres than one, ``genres`` that of each genre.
+        Every artist has the same weight.
     """
     _, artist_of = np.unique(np.asarray(groups), return_inverse=True)
     weights, artists = _weights(groups)
     rng = np.random.default_rng(seed)
     coverages, sizes = [], []
     by_genre = np.zeros((2, probabilities.shape[1]))  # weight of covered tracks, weight of all
+    several = np.zeros(2)  # the same for sets with more genres than one
     for _ in range(halves):
         calibrates = (rng.permutation(artists) < artists // 2)[artist_of]
         limit = threshold(true[calibrates], probabilities[calibrates], artist_of[calibrates].tolist(), coverage)
@@ -197,9 +199,11 @@ def held_out_scores(
         covered = inside[np.arange(len(truth)), truth]
         coverages.append(np.average(covered, weights=weight))
         sizes.append(np.average(inside.sum(1), weights=weight))
+        several += [(weight * covered)[inside.sum(1) > 1].sum(), weight[inside.sum(1) > 1].sum()]
         by_genre += [np.bincount(truth, w, by_genre.shape[1]) for w in (covered * weight, weight)]
     low, high = np.percentile(coverages, [2.5, 97.5])
     values = {"coverage": np.mean(coverages), "coverage_low": low, "coverage_high": high, "mean_size": np.mean(sizes)}
+    values["coverage_of_several"] = several[0] / max(several[1], 1e-12)
     shares = zip(genres, by_genre[0] / np.maximum(by_genre[1], 1e-12), strict=True)
     return {**{name: round(float(v), 4) for name, v in values.items()}, "genres": {genre: round(float(v), 4) for genre, v in shares}}
 

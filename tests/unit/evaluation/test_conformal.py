@@ -122,4 +122,5 @@ def test_halves_measure_the_coverage_of_new_artists(rng):
     assert scores["coverage"] == pytest.approx(0.9, abs=0.03)
     assert scores["coverage_low"] < 0.9 < scores["coverage_high"]
     assert list(scores["genres"]) == list("abcd")
+    assert 0.8 < scores["coverage_of_several"] <= 1
     assert conformal.held_out_scores(true, probabilities, groups, list("abcd"), 0.9, halves=300, seed=0) == scores
