@@ -8,7 +8,7 @@ import numpy as np
 from genre_core import config
 from genre_core.corpus import index
 from genre_core.corpus.catalogue import artist_group
-from genre_core.evaluation import calibration, intervals, scoring
+from genre_core.evaluation import calibration, conformal, intervals, scoring
 from genre_core.evaluation.metrics import confusion
 from genre_core.features.store import reader
 from genre_core.models import file as model_file
@@ -59,6 +59,7 @@ def main() -> str:
             "ece_uncalibrated": round(calibration.calibration_error(true, uncalibrated, bins), 4),
             "temperature": model.temperature,
         },
+        "prediction_sets": conformal.set_scores(model.info["conformal"], true, track_probabilities, artists, **options),
         "genres": by_genre,
         "model": {"type": model.type, "parameters": model.parameters, "bytes": MODEL.stat().st_size, "sha256": digest(MODEL)},
     }

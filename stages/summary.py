@@ -13,6 +13,10 @@ def main() -> str:
     test = read_json(METRICS / "test" / "metrics.json")
     external = read_json(METRICS / "external" / "metrics.json")
     track, calibration = test["track"], test["calibration"]
+    sets = test["prediction_sets"]
+    covered = sets["reason"] or (
+        f"coverage {format_score(sets, 'coverage')}, promised {sets['promised']:g}; {sets['mean_size']:.1f} genres in a set"
+    )
     protocol_note = f"95 % interval, {test['tracks']} test tracks of {test['artists']} artists"
     return f"""
 {test["model"]["type"]} on the {test["data_set"]} data set, protocol {test["protocol"]}{" (LEAKY)" if test["leaky"] else ""}
@@ -20,6 +24,7 @@ def main() -> str:
   macro-F1  {format_score(track, "macro_f1")}
   top 2     {track["top2_accuracy"]:.3f}
   calibration error  {calibration["ece_uncalibrated"]:.3f} before, {calibration["ece"]:.3f} after temperature scaling
+  prediction sets    {covered}
   external clips     {external["clips"]} scored, {external["clips_failed"]} failed, {external["clips_skipped"]} skipped
 
   pictures  metrics/test/report.png, metrics/explore/augmentation.png, or `dvc plots show` for a page

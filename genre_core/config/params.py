@@ -211,6 +211,7 @@ class Train(Section):
     precision: Literal["auto", "fp32", "bf16"]
     device: Literal["auto", "cpu", "cuda", "mps"]
     threads: int = Field(ge=1, le=256)
+    coverage: float = Field(gt=0, lt=1)
 
 
 class Model(BaseModel):

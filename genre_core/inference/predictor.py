@@ -55,6 +55,11 @@ class Prediction:
     tags : dict of str to float
         Mean probability over time of each of musicnn's 50 last.fm tags, highest first. They are not calibrated. Empty if the model
         does not read embeddings.
+    prediction_set : tuple of str
+        Genres of which one is right with the probability `coverage`, most probable first. Empty if nothing is promised: the model
+        was not calibrated for it, or the audio is silent, a steady tone, out-of-distribution or shorter than half a segment.
+    coverage : float
+        Promised probability that one genre of `prediction_set` is right; 0 if nothing is promised.
     """
 
     genre: str
@@ -66,6 +71,8 @@ class Prediction:
     timeline: np.ndarray
     damage: str = ""
     tags: dict[str, float] = field(default_factory=dict)
+    prediction_set: tuple[str, ...] = ()
+    coverage: float = 0.0
 
 
 def is_sure(model: Model, probabilities: np.ndarray, embeddings: np.ndarray | None, mel_db: np.ndarray | None) -> bool:
@@ -86,8 +93,17 @@ def is_sure(model: Model, probabilities: np.ndarray, embeddings: np.ndarray | No
     bool
         False if the highest probability is low, or the audio is out-of-distribution or a steady tone.
     """
-    if probabilities.max() < model.info.get("not_sure_below", NOT_SURE_BELOW):
-        return False
+    return bool(probabilities.max() >= model.info.get("not_sure_below", NOT_SURE_BELOW)) and is_known(model, embeddings, mel_db)
+
+
+def is_known(model: Model, embeddings: np.ndarray | None, mel_db: np.ndarray | None) -> bool:
+    """Decide whether audio is music of the kind that the model knows; the parameters are as for `is_sure`.
+
+    Returns
+    -------
+    bool
+        False if the audio is out-of-distribution or a steady tone. True for models that do not read embeddings.
+    """
     out_of_distribution = model.out_of_distribution
     if out_of_distribution is not None and embeddings is not None and mel_db is not None:
         level_varies = musicnn.level_deviation_db(mel_db) >= STEADY_DB
@@ -249,6 +265,10 @@ class Predictor:
         order = np.argsort(-track_probabilities, kind="stable")
         probabilities = {self.model.genres[i]: float(track_probabilities[i]) for i in order}
         sure = not silent and is_sure(self.model, track_probabilities, rows.get("musicnn"), mels.get("musicnn"))
+        known = sure or (not silent and is_known(self.model, rows.get("musicnn"), mels.get("musicnn")))
+        # The promise is for whole tracks: a few seconds are not like the tracks that it was calibrated on.
+        promised = known and 2 * seconds >= self.model.segment_seconds
+        prediction_set, coverage = self.model.prediction_set(probabilities) if promised else ((), 0.0)
         timeline_model = self.model.timeline_model()
         if timeline_model is not self.model:
             starts = window_starts(seconds, timeline_model.segment_seconds, timeline_model.hop_seconds) or [0.0]
@@ -262,6 +282,8 @@ class Predictor:
             timeline_model.segment_seconds,
             timeline,
             tags=_mean_tags(rows["musicnn"]) if "musicnn" in rows else {},
+            prediction_set=prediction_set,
+            coverage=coverage,
         )
 
 

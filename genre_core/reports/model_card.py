@@ -82,6 +82,8 @@ def card(
         f"| top-2 accuracy | {track['top2_accuracy']:.3f} |",
         f"| expected calibration error | {calibration['ece']:.3f}, without temperature scaling {calibration['ece_uncalibrated']:.3f} |",
         "",
+        _sets_line(test["prediction_sets"]),
+        "",
         "| genre | precision | recall | F1 | tracks |",
         "|---|---|---|---|---|",
         *(f"| {g} | {s['precision']:.2f} | {s['recall']:.2f} | {s['f1']:.2f} | {s['tracks']} |" for g, s in test["genres"].items()),
@@ -112,6 +114,17 @@ def card(
     else:
         lines.append(f"Not measured: no clip could be scored ({external['clips_failed']} failed, {external['clips_skipped']} skipped).")
     return "\n".join([*lines, "", "## Limits", "", *_limits(model, test, external, predictions), ""])
+
+
+def _sets_line(sets: Mapping[str, Any]) -> str:
+    """Say what the prediction sets promise and hold."""
+    if sets["reason"]:
+        return f"Prediction sets: none, {sets['reason']}."
+    return (
+        f"Prediction sets: they promise the true genre with a probability of {sets['promised']:g} to whole tracks of new artists like the "
+        f"{sets['calibrated_on_artists']} validation artists. On the test tracks their coverage is {format_score(sets, 'coverage')}, with "
+        f"{sets['mean_size']:.2f} genres in a set (each artist has the same weight)."
+    )
 
 
 def _limits(model: Model, test: Mapping[str, Any], external: Mapping[str, Any], predictions: Sequence[Mapping[str, str]]) -> list[str]:
