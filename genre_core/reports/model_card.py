@@ -64,16 +64,16 @@ def card(
         "",
         "## Data",
         "",
-        f"- {data}: {info['train_tracks']} training, {info['valid_tracks']} validation and {test['tracks']} test tracks",
+        _tracks(model, test),
         f"- licence of the data: {LICENCES[data.split(maxsplit=1)[0]]}",
-        f"- split: protocol {test['protocol']}{'' if test['folds'] is None else ', fold {fold} of {folds}'.format(**test)}; "
+        f"- split: protocol {test['protocol']}{'' if test['fold'] is None else ', fold {fold} of {folds}'.format(**test)}; "
         f"scored on the {test['scored_on']}",
         f"- on more than one side of the split: {test['crossing_tracks']} tracks, {test['crossing_artists']} known artists"
         + (" - **leaky: the scores are too high**" if test["leaky"] else ""),
         "",
         "## Scores",
         "",
-        f"All scores are over tracks. The 95 % intervals are over {test['artists']} artists.",
+        f"All scores are over tracks. The 95 % intervals are over {test['artists']} artists." + _nested(test),
         "",
         "| score | value |",
         "|---|---|",
@@ -98,7 +98,9 @@ def card(
         none = "The accuracy falls under none of these changes: no interval is entirely below zero."
         lines += ["", f"The accuracy falls under: {fallen}." if fallen else none]
     else:
-        lines.append("Not measured: the data set contains no audio, or no test track is longer than a segment.")
+        fitted_on_all = "the model is fitted on all tracks, so there is no test track to change."
+        no_audio = "the data set contains no audio, or no test track is longer than a segment."
+        lines.append(f"Not measured: {fitted_on_all if test['protocol'] == 'all' else no_audio}")
     lines += ["", "## External clips", ""]
     if external["clips"]:
         drop = interval(*(external[f"accuracy_drop_{key}"] for key in ("from_test", "low", "high")), sign="+")
@@ -112,6 +114,28 @@ def card(
     else:
         lines.append(f"Not measured: no clip could be scored ({external['clips_failed']} failed, {external['clips_skipped']} skipped).")
     return "\n".join([*lines, "", "## Limits", "", *_limits(model, test, external, predictions), ""])
+
+
+def _tracks(model: Model, test: Mapping[str, Any]) -> str:
+    """Return the line that counts the tracks."""
+    data, info = model.info["data_set"], model.info
+    if test["protocol"] != "all":
+        return f"- {data}: {info['train_tracks']} training, {info['valid_tracks']} validation and {test['tracks']} test tracks"
+    unscored = ", ".join(test["fitted_on_all"]["unscored_genres"])
+    left_out = f"; left out of the score, because all tracks are of one artist: {unscored}" if unscored else ""
+    return f"- {data}: the model is fitted on all {info['train_tracks']} tracks; {test['tracks']} of them are scored{left_out}"
+
+
+def _nested(test: Mapping[str, Any]) -> str:
+    """Return what the scores of a model that is fitted on all tracks mean."""
+    if test["protocol"] != "all":
+        return ""
+    fitted = test["fitted_on_all"]
+    return (
+        f" They come from a nested cross-validation with {test['folds']} folds: for each track, the head was chosen and fitted without the "
+        f"tracks of its artist. The final head ({fitted['embedding']}, C {fitted['c']:g}) is fitted on all tracks and cannot be scored "
+        f"itself; its accuracy in plain cross-validation, {fitted['plain_accuracy']:.3f}, is optimistic, because it also chose the head."
+    )
 
 
 def _limits(model: Model, test: Mapping[str, Any], external: Mapping[str, Any], predictions: Sequence[Mapping[str, str]]) -> list[str]:
