@@ -168,8 +168,8 @@ def _write_folds(path: Path, tracks: Sequence[Track], duplicates: Sequence[tuple
         )
     if left_out := cross_validation.unscored(genres, assigned.of_track):
         warnings.warn(
-            f"genre {', '.join(left_out)}: all tracks are of one artist, so it cannot be scored on unseen artists; the model learns it, "
-            "the score leaves it out",
+            f"left out of the score on unseen artists: genre {', '.join(left_out)}, which has only one artist; the model learns it all the "
+            "same. To score it, add tracks of a second artist",
             stacklevel=3,
         )
     rows = (asdict(HeldOut(t.track, group, fold)) for t, group, fold in zip(tracks, groups, assigned.of_track, strict=True))
