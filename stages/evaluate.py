@@ -105,7 +105,7 @@ def main() -> str:
         title=f"{model.type} on {protocol}: accuracy {interval} of {len(true)} {scored_tracks} of {len(set(artists))} artists",
         matrix=confusion(true, predicted, len(model.genres)),
         genres=model.genres,
-        f1={genre: value["f1"] for genre, value in by_genre.items()},
+        f1={genre: value["f1"] for genre, value in by_genre.items() if genre not in options.get("unscored", ())},
         reliability=curves,
         history=read_csv(METRICS / "train" / "history.csv"),
     )

@@ -84,7 +84,7 @@ def card(
         "",
         "| genre | precision | recall | F1 | tracks |",
         "|---|---|---|---|---|",
-        *(f"| {g} | {s['precision']:.2f} | {s['recall']:.2f} | {s['f1']:.2f} | {s['tracks']} |" for g, s in test["genres"].items()),
+        *(_genre(genre, scores) for genre, scores in test["genres"].items()),
         "",
         "## Interventions: changes that keep the genre",
         "",
@@ -114,6 +114,12 @@ def card(
     else:
         lines.append(f"Not measured: no clip could be scored ({external['clips_failed']} failed, {external['clips_skipped']} skipped).")
     return "\n".join([*lines, "", "## Limits", "", *_limits(model, test, external, predictions), ""])
+
+
+def _genre(genre: str, scores: Mapping[str, Any]) -> str:
+    """Return the row of a genre; a genre without scored tracks has no scores."""
+    shown = [f"{scores[key]:.2f}" if scores["tracks"] else "-" for key in ("precision", "recall", "f1")]
+    return f"| {genre} | {' | '.join(shown)} | {scores['tracks']} |"
 
 
 def _tracks(model: Model, test: Mapping[str, Any]) -> str:
