@@ -7,7 +7,7 @@ export DVC_NO_ANALYTICS := 1
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gtzan mine music check test lint leak cv search card bench lock platforms clean
+.PHONY: help demo gtzan mine check test lint leak cv search card bench lock platforms clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,7 @@ mine: music $(READY) ## train a model of your own genres on all of MUSIC=/path (
 		-S augment.copies.pitch=0 -S augment.copies.tempo=0 $(foreach s,$(SETTINGS),-S $(s)) evaluate
 	@python -m stages.summary
 
+.PHONY: music
 music: # before anything is installed; the shell's variable keeps any name of a folder as it is
 	@[ -n "$$MUSIC" ] || { echo "error: MUSIC is missing: make mine MUSIC=/path/to/music, a folder that holds <genre>/<file>" >&2; exit 1; }
 	@[ -d "$$MUSIC" ] || { echo "error: MUSIC=$$MUSIC is not a folder; name one that holds <genre>/<file>" >&2; exit 1; }
