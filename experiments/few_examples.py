@@ -53,9 +53,8 @@ def main(draws: int) -> None:
     examples, _ = read_examples(model_file.load(MODEL), split, groups)
     group_of = np.array(examples.groups)
     rng = np.random.default_rng(0)
-    print(
-        f"{draws} draws of {len(examples.genres)} tracks of {len(set(examples.groups))} artists; C {DEFAULT_C:g}; mean [95 % of the draws]\n"
-    )
+    artists = len(set(group_of))
+    print(f"{draws} draws of {len(group_of)} tracks of {artists} artists; C {DEFAULT_C:g}; mean [95 % of the draws]\n")
     print(f"| examples per genre | test tracks | {' | '.join(EMBEDDINGS)} | auto |")
     print("|---|---|" + "---|" * (len(EMBEDDINGS) + 1))
     for count in EXAMPLES:
