@@ -104,7 +104,7 @@ class Dataset(Section):
 class Segment(Section):
     """Settings of the split of tracks and of the segment grid."""
 
-    protocol: Literal["official", "artist", "track", "segment"]
+    protocol: Literal["official", "artist", "track", "segment", "all"]
     folds: int = Field(ge=3, le=100)
     fold: int = Field(ge=0)
     seed: int = Field(ge=0)
@@ -282,10 +282,24 @@ class Params(Section):
                 f"segment.seconds {self.segment.seconds:g} is shorter than 3 frames of features.hop_length {self.features.hop_length} "
                 f"samples: at least {2 * self.features.hop_length / self.features.sample_rate:.2g}"
             )
-        if self.dataset.name == "demo" and self.segment.seconds > self.dataset.demo.seconds:
+        if self.dataset.name == "demo" and self.segment.protocol != "all" and self.segment.seconds > self.dataset.demo.seconds:
             raise ValueError(
                 f"segment.seconds {self.segment.seconds:g} is longer than the demo's tracks: "
                 f"at most dataset.demo.seconds {self.dataset.demo.seconds:g}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_fit_on_all(self) -> Params:
+        if self.segment.protocol == "all" and self.model.type != "musicnn":
+            raise ValueError(
+                f"segment.protocol all fits a head on all tracks, which only model.type musicnn allows, not {self.model.type}; "
+                "set model.type to musicnn, or segment.protocol to artist"
+            )
+        if self.segment.protocol != "all" and self.model.type == "musicnn" and self.model.chosen().get("embedding") == "auto":
+            raise ValueError(
+                "model.musicnn.embedding auto is chosen by the cross-validation of segment.protocol all, not of "
+                f"{self.segment.protocol}; set it to tags, penultimate or pools"
             )
         return self
 

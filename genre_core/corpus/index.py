@@ -5,6 +5,7 @@
                   does not re-run the extraction of features
 ``segments.csv``  windows and their side of the split
 ``rejected.csv``  rejected tracks and the reasons
+``folds.csv``     only with the protocol ``all``: artist group of each track, and the fold in which it is held out
 ``split.json``    protocol, counts of tracks and windows, and counts of tracks and artists that cross
 ================  ==================================================================================================
 """
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from genre_core.util.files import read_csv, read_json
+
+FOLDS = "folds.csv"
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,25 @@ class Window:
     track: str
     start_seconds: float
     split: str
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Row of folds.csv: a track in the cross-validation of protocol ``all``.
+
+    Attributes
+    ----------
+    track : str
+        Name of the track.
+    group : str
+        Artist group of the track: see `splits.artist_groups`.
+    fold : int
+        Fold in which the track is held out; -1 if it is always in the training part.
+    """
+
+    track: str
+    group: str
+    fold: int
 
 
 @dataclass(frozen=True)
@@ -161,3 +183,15 @@ def read(folder: str | Path) -> Index:
     rows = read_csv(folder / "segments.csv", [f.name for f in fields(Window)], strip=False)
     windows = [Window(row["track"], float(row["start_seconds"]), row["split"]) for row in rows]
     return Index(tracks, windows, read_json(folder / "split.json"))
+
+
+def read_folds(folder: str | Path) -> dict[str, HeldOut]:
+    """Read the cross-validation of protocol ``all`` from an index, by track.
+
+    Raises
+    ------
+    GenreError
+        The file is missing: the index was made with another protocol.
+    """
+    rows = read_csv(Path(folder) / FOLDS, [f.name for f in fields(HeldOut)], strip=False)
+    return {row["track"]: HeldOut(row["track"], row["group"], int(row["fold"])) for row in rows}
