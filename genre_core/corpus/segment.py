@@ -15,6 +15,7 @@ from tqdm import tqdm
 from genre_core.audio.io import decode
 from genre_core.corpus import splits
 from genre_core.corpus.catalogue import DESCRIPTION, SPLITS, Track, read_catalogue
+from genre_core.corpus.corrections import correct, read_corrections
 from genre_core.corpus.index import IndexedTrack, Window, window_starts
 from genre_core.errors import AudioError, GenreError
 from genre_core.util.files import read_csv, read_json, write_csv, write_json
@@ -44,6 +45,7 @@ def build(
     hop_seconds: float,
     silence_dbfs: float,
     copies: str = "keep",
+    labels: str | Path | None = None,
     pairs: Sequence[tuple[str, str]] = (),
     workers: int = 0,
 ) -> dict[str, Any]:
@@ -64,6 +66,8 @@ def build(
     copies : {"keep", "group", "exclude"}
         Treatment of duplicates: keep all, group them (``artist`` and ``track`` keep a group on one side), or exclude all but the first
         usable one in the order of the catalogue.
+    labels : str or Path, optional
+        CSV file of corrected genres; see `genre_core.corpus.corrections`.
     pairs : sequence of (str, str)
         Paths of two files with the same recording.
     workers : int >= 0
@@ -72,21 +76,23 @@ def build(
     Returns
     -------
     dict
-        Contents of split.json, and ``rejected``: the number of rejected tracks.
+        Contents of split.json, ``rejected``: the number of rejected tracks, and ``corrected``: the number of corrected genres.
 
     Raises
     ------
     GenreError
-        All tracks of a genre are rejected, or the split is impossible.
+        All tracks of a genre are rejected, the split is impossible, or `labels` is invalid.
     """
     raw, out = Path(raw), Path(out)
     catalogue = read_catalogue(raw)
-    duplicates = _duplicate_tracks(catalogue, pairs) if copies != "keep" else []
+    duplicates = _duplicate_tracks(catalogue, pairs) if copies != "keep" else []  # a track that is left out still links its copies
+    corrected = correct(catalogue, read_corrections(labels) if labels else {}, labels or "")
+    catalogue = corrected.tracks
     duplicates_of = splits.linked(duplicates) if copies == "exclude" else {}
     kept_track_of: dict[str, str] = {}
     usable: list[Track] = []
     indexed: list[IndexedTrack] = []
-    rejected: list[tuple[Track, str]] = []
+    rejected = [(track, f"left out by {labels}") for track in corrected.left_out]
     check = partial(_check, raw=raw, seconds=seconds, silence_dbfs=silence_dbfs)
     results = map_tracks(check, catalogue, workers=workers, preload=("genre_core.corpus.segment",))
     for track, result in tqdm(zip(catalogue, results, strict=True), total=len(catalogue), desc="segment", unit="track", disable=None):
@@ -142,7 +148,7 @@ def build(
     rows = ({"track": t.track, "path": t.path, "genre": t.genre, "reason": reason} for t, reason in rejected)
     write_csv(out / "rejected.csv", ["track", "path", "genre", "reason"], rows)
     write_json(out / "split.json", info)
-    return {**info, "rejected": len(rejected)}
+    return {**info, "rejected": len(rejected), "corrected": corrected.changed}
 
 
 def _duplicate_tracks(catalogue: Sequence[Track], pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -128,7 +128,7 @@ def split(
             per_track = _official(tracks, folds, seed)
         else:
             groups = [artist_group(t.artist, t.track) for t in tracks] if protocol == "artist" else [t.track for t in tracks]
-            groups = _merge_linked(groups, tracks, together)
+            groups = merge_linked(groups, tracks, together)
             per_track = _sides(assign_folds(groups, [t.genre for t in tracks], folds, seed), folds, fold)
         sides = [[side] * n for side, n in zip(per_track, windows, strict=True)]
     # If valid is a fold of the train part, a genre with few artists may be missing from it.
@@ -143,10 +143,22 @@ def split(
     return sides
 
 
-def _merge_linked(groups: Sequence[str], tracks: Sequence[Track], together: Iterable[tuple[str, str]]) -> list[str]:
-    """Merge groups that `together` links; return the merged group of each track.
+def merge_linked(groups: Sequence[str], tracks: Sequence[Track], together: Iterable[tuple[str, str]]) -> list[str]:
+    """Merge the groups that pairs of tracks link.
 
-    A merged group takes the name that sorts first.
+    Parameters
+    ----------
+    groups : sequence of str
+        Group of each track.
+    tracks : sequence of Track
+        Tracks, in the order of `groups`.
+    together : iterable of (str, str)
+        Pairs of track names: duplicates of one recording. A name that is not among `tracks` still links others.
+
+    Returns
+    -------
+    list of str
+        Merged group of each track: the name that sorts first.
     """
     group_of = {t.track: group for t, group in zip(tracks, groups, strict=True)}
     linked_groups = linked((group_of.get(a, f"\n\n{a}"), group_of.get(b, f"\n\n{b}")) for a, b in together)

@@ -19,8 +19,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from genre_core.corpus.catalogue import SPLITS, Track, write_catalogue
-from genre_core.datasets.listing import LEAVES, METADATA, NOT_AUDIO, RESERVED_NAMES, audio_files, leaves, nfc, summary, unique_names
+from genre_core.corpus.catalogue import SPLITS, Track, nfc, write_catalogue
+from genre_core.datasets.listing import LEAVES, METADATA, NOT_AUDIO, RESERVED_NAMES, audio_files, leaves, summary, unique_names
 from genre_core.errors import GenreError, as_text
 from genre_core.util.files import read_csv
 
