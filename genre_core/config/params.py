@@ -112,6 +112,7 @@ class Segment(Section):
     hop_seconds: float = Field(ge=0.1, le=60)
     silence_dbfs: float = Field(ge=-120, le=-20)
     copies: Literal["keep", "group", "exclude"]
+    labels: str = Field(min_length=1)
 
     @model_validator(mode="after")
     def _check_fold(self) -> Segment:
@@ -125,6 +126,12 @@ class Audit(Section):
 
     similarity: float = Field(gt=0.5, le=1)
     overlap_seconds: float = Field(ge=1, le=60)
+
+
+class Labels(Section):
+    """Search for wrong labels; see `genre_core.analysis.labels`."""
+
+    check: bool
 
 
 class FeatureSettings(Section):
@@ -267,6 +274,7 @@ class Params(Section):
     dataset: Dataset
     audit: Audit
     segment: Segment
+    labels: Labels
     features: Features
     explore: Explore
     augment: Augment

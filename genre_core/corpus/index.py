@@ -158,18 +158,17 @@ def window_starts(track_seconds: float, seconds: float, hop_seconds: float) -> l
     return [round(i * hop_seconds, 6) for i in range(count)]
 
 
-def read(folder: str | Path) -> Index:
-    """Read an index that `segment.build` wrote to `folder`.
+def read_tracks(folder: str | Path) -> dict[str, IndexedTrack]:
+    """Read the usable tracks of an index, by name.
 
     Raises
     ------
     GenreError
-        A file is missing, or a column is missing from a file.
+        ``tracks.csv`` is missing, or lacks a column.
     """
-    folder = Path(folder)
     names = [f.name for f in fields(IndexedTrack)]
     tracks = {}
-    for row in read_csv(folder / "tracks.csv", names, strip=False):
+    for row in read_csv(Path(folder) / "tracks.csv", names, strip=False):
         tracks[row["track"]] = IndexedTrack(
             track=row["track"],
             path=row["path"],
@@ -180,9 +179,21 @@ def read(folder: str | Path) -> Index:
             channels=int(row["channels"]),
             peak_dbfs=float(row["peak_dbfs"]),
         )
+    return tracks
+
+
+def read(folder: str | Path) -> Index:
+    """Read an index that `segment.build` wrote to `folder`.
+
+    Raises
+    ------
+    GenreError
+        A file is missing, or a column is missing from a file.
+    """
+    folder = Path(folder)
     rows = read_csv(folder / "segments.csv", [f.name for f in fields(Window)], strip=False)
     windows = [Window(row["track"], float(row["start_seconds"]), row["split"]) for row in rows]
-    return Index(tracks, windows, read_json(folder / "split.json"))
+    return Index(read_tracks(folder), windows, read_json(folder / "split.json"))
 
 
 def read_folds(folder: str | Path) -> dict[str, HeldOut]:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from genre_core.audio.io import decode
 from genre_core.corpus import cross_validation, splits
 from genre_core.corpus.catalogue import DESCRIPTION, SPLITS, Track, read_catalogue
+from genre_core.corpus.corrections import correct, read_corrections
 from genre_core.corpus.index import FOLDS, HeldOut, IndexedTrack, Window, window_starts
 from genre_core.errors import AudioError, GenreError
 from genre_core.util.files import read_csv, read_json, write_csv, write_json
@@ -47,6 +48,7 @@ def build(
     hop_seconds: float,
     silence_dbfs: float,
     copies: str = "keep",
+    labels: str | Path | None = None,
     pairs: Sequence[tuple[str, str]] = (),
     workers: int = 0,
 ) -> dict[str, Any]:
@@ -68,6 +70,8 @@ def build(
     copies : {"keep", "group", "exclude"}
         Treatment of duplicates: keep all, group them (``artist`` and ``track`` keep a group on one side), or exclude all but the first
         usable one in the order of the catalogue. ``all`` groups them for its cross-validation, whether they are kept or grouped.
+    labels : str or Path, optional
+        CSV file of corrected genres; see `genre_core.corpus.corrections`.
     pairs : sequence of (str, str)
         Paths of two files with the same recording.
     workers : int >= 0
@@ -76,12 +80,12 @@ def build(
     Returns
     -------
     dict
-        Contents of split.json, and ``rejected``: the number of rejected tracks.
+        Contents of split.json, ``rejected``: the number of rejected tracks, and ``corrected``: the number of corrected genres.
 
     Raises
     ------
     GenreError
-        All tracks of a genre are rejected, or the split is impossible.
+        All tracks of a genre are rejected, the split is impossible, or `labels` is invalid.
 
     Warns
     -----
@@ -90,12 +94,15 @@ def build(
     """
     raw, out = Path(raw), Path(out)
     catalogue = read_catalogue(raw)
+    # A track that is left out still links its copies.
     duplicates = _duplicate_tracks(catalogue, pairs) if copies != "keep" or protocol == "all" else []
+    corrected = correct(catalogue, read_corrections(labels) if labels else {}, labels or "")
+    catalogue = corrected.tracks
     duplicates_of = splits.linked(duplicates) if copies == "exclude" else {}
     kept_track_of: dict[str, str] = {}
     usable: list[Track] = []
     indexed: list[IndexedTrack] = []
-    rejected: list[tuple[Track, str]] = []
+    rejected = [(track, f"left out by {labels}") for track in corrected.left_out]
     least_seconds = min(seconds, _SHORTEST_SECONDS) if protocol == "all" else seconds
     check = partial(_check, raw=raw, seconds=least_seconds, silence_dbfs=silence_dbfs)
     results = map_tracks(check, catalogue, workers=workers, preload=("genre_core.corpus.segment",))
@@ -154,7 +161,7 @@ def build(
     rows = ({"track": t.track, "path": t.path, "genre": t.genre, "reason": reason} for t, reason in rejected)
     write_csv(out / "rejected.csv", ["track", "path", "genre", "reason"], rows)
     write_json(out / "split.json", info)
-    return {**info, "rejected": len(rejected)}
+    return {**info, "rejected": len(rejected), "corrected": corrected.changed}
 
 
 def _write_folds(path: Path, tracks: Sequence[Track], duplicates: Sequence[tuple[str, str]], folds: int, seed: int) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def split(
             per_track = _official(tracks, folds, seed)
         else:
             by_artist = protocol == "artist"
-            groups = artist_groups(tracks, together) if by_artist else _merge_linked([t.track for t in tracks], tracks, together)
+            groups = artist_groups(tracks, together) if by_artist else merge_linked([t.track for t in tracks], tracks, together)
             per_track = _sides(assign_folds(groups, [t.genre for t in tracks], folds, seed), folds, fold)
         sides = [[side] * n for side, n in zip(per_track, windows, strict=True)]
     # If valid is a fold of the train part, a genre with few artists may be missing from it.
@@ -157,13 +157,25 @@ def artist_groups(tracks: Sequence[Track], together: Iterable[tuple[str, str]]) 
     together : iterable of (str, str)
         Pairs of track names: duplicates of one recording.
     """
-    return _merge_linked([artist_group(t.artist, t.track) for t in tracks], tracks, together)
+    return merge_linked([artist_group(t.artist, t.track) for t in tracks], tracks, together)
 
 
-def _merge_linked(groups: Sequence[str], tracks: Sequence[Track], together: Iterable[tuple[str, str]]) -> list[str]:
-    """Merge groups that `together` links; return the merged group of each track.
+def merge_linked(groups: Sequence[str], tracks: Sequence[Track], together: Iterable[tuple[str, str]]) -> list[str]:
+    """Merge the groups that pairs of tracks link.
 
-    A merged group takes the name that sorts first.
+    Parameters
+    ----------
+    groups : sequence of str
+        Group of each track.
+    tracks : sequence of Track
+        Tracks, in the order of `groups`.
+    together : iterable of (str, str)
+        Pairs of track names: duplicates of one recording. A name that is not among `tracks` still links others.
+
+    Returns
+    -------
+    list of str
+        Merged group of each track: the name that sorts first.
     """
     group_of = {t.track: group for t, group in zip(tracks, groups, strict=True)}
     linked_groups = linked((group_of.get(a, f"\n\n{a}"), group_of.get(b, f"\n\n{b}")) for a, b in together)

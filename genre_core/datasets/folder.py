@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from genre_core.audio.tags import Tags
-from genre_core.corpus.catalogue import SPLITS, Track, artist_group, write_catalogue
+from genre_core.corpus.catalogue import SPLITS, Track, artist_group, nfc, write_catalogue
 from genre_core.datasets import labels
-from genre_core.datasets.listing import LEAVES, METADATA, NOT_AUDIO, RESERVED_NAMES, audio_files, leaves, nfc, summary, unique_names
+from genre_core.datasets.listing import LEAVES, METADATA, NOT_AUDIO, RESERVED_NAMES, audio_files, leaves, summary, unique_names
 from genre_core.errors import GenreError, as_text
 from genre_core.util.files import read_csv
 

@@ -19,8 +19,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from genre_core.audio.tags import Tags, read_tags
-from genre_core.corpus.catalogue import Track, check_names
-from genre_core.datasets.listing import nfc
+from genre_core.corpus.catalogue import Track, check_names, nfc
 from genre_core.errors import AudioError, GenreError
 from genre_core.util.files import plain_file, read_csv
 from genre_core.util.parallel import map_tracks

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genre_core.datasets.listing import nfc
+from genre_core.corpus.catalogue import nfc
 from genre_core.library.embedding_store import Embedding, EmbeddingStore, File
 
 

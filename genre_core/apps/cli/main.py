@@ -103,12 +103,17 @@ def parser() -> argparse.ArgumentParser:
         "Find duplicates of a recording, artists on two sides of a split, and damaged audio. "
         "Exit code 0: no problem found, 1: problems found, 2: the data set cannot be read.",
         "genre audit my_music --out audit/ --json",
-        shown="{pairs: [{a, b, score, offset_s}], tracks: [{file, problems}]}",
+        shown="{pairs: [{a, b, score, offset_s}], tracks: [{file, problems}]}, with --labels also labels: {suspects, judged, notes}",
     )
     audit.add_argument(
         "folder", nargs="?", default="data/raw", metavar="FOLDER", help="folder that holds <genre>/<file> (default: %(default)s)"
     )
     audit.add_argument("--out", type=Path, metavar="DIR", help="write report.md, report.png, tracks.csv and pairs.csv to this folder")
+    audit.add_argument(
+        "--labels",
+        action="store_true",
+        help="also list labels that look wrong; with --out in labels.csv, which the pipeline reads once corrected (segment.labels)",
+    )
 
     explain = command(
         "explain",
