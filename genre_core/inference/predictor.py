@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from genre_core.audio.level import SILENCE_DBFS, is_silent, peak
 from genre_core.corpus.index import window_starts
 from genre_core.errors import AudioError, SilenceWarning, one_line
 from genre_core.features import musicnn
+from genre_core.inference.tags import mean_tags
 from genre_core.models.ensemble import Model
 from genre_core.models.file import load, path_of
 from genre_core.models.frontend import compute_spectrograms, features, first_spectrogram
@@ -51,6 +52,8 @@ class Prediction:
         are pooled before the temperature is applied.
     damage : str
         Damage of the file in words; empty if there is none.
+    tags : dict of str to float
+        Mean activation of each of musicnn's 50 tags, highest first, uncalibrated; empty if the model reads no embeddings.
     """
 
     genre: str
@@ -61,6 +64,7 @@ class Prediction:
     window_seconds: float
     timeline: np.ndarray
     damage: str = ""
+    tags: dict[str, float] = field(default_factory=dict)
 
 
 def is_sure(model: Model, probabilities: np.ndarray, embeddings: np.ndarray | None, mel_db: np.ndarray | None) -> bool:
@@ -110,6 +114,16 @@ class Predictor:
         self.model = load(model) if isinstance(model, str | Path) else model
         self.digest = digest(path_of(model)) if isinstance(model, str | Path) else ""
         self.sample_rate = first_spectrogram(self.model).sample_rate
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Options that change predictions, as values that JSON allows."""
+        return {}
+
+    @property
+    def has_tags(self) -> bool:
+        """True if the model reads embeddings, so that predictions have tags."""
+        return "musicnn" in self.model.kinds
 
     def predict_file(self, path: str | Path) -> Prediction:
         """Predict from an audio file of any format and sample rate.
@@ -206,5 +220,12 @@ class Predictor:
             starts = window_starts(seconds, timeline_model.segment_seconds, timeline_model.hop_seconds) or [0.0]
             timeline = timeline_model.probabilities(timeline_model.score(rows, starts))
         return Prediction(
-            self.model.genres[order[0]], probabilities, seconds, sure, np.array(starts), timeline_model.segment_seconds, timeline
+            self.model.genres[order[0]],
+            probabilities,
+            seconds,
+            sure,
+            np.array(starts),
+            timeline_model.segment_seconds,
+            timeline,
+            tags=mean_tags(rows["musicnn"]) if self.has_tags else {},
         )
