@@ -19,6 +19,7 @@ from genre_core.audio.level import SILENCE_DBFS, is_silent, peak
 from genre_core.corpus.index import window_starts
 from genre_core.errors import AudioError, GenreError, SilenceWarning, one_line
 from genre_core.features import musicnn
+from genre_core.inference.tags import mean_tags
 from genre_core.models.ensemble import Model
 from genre_core.models.file import load, path_of
 from genre_core.models.frontend import compute_spectrograms, features, first_spectrogram
@@ -53,8 +54,7 @@ class Prediction:
     damage : str
         Damage of the file in words; empty if there is none.
     tags : dict of str to float
-        Mean probability over time of each of musicnn's 50 last.fm tags, highest first. They are not calibrated. Empty if the model
-        does not read embeddings.
+        Mean activation of each of musicnn's 50 tags, highest first, uncalibrated; empty if the model reads no embeddings.
     prediction_set : tuple of str
         Genres of which one is right with the probability `coverage`, most probable first. Empty if nothing is promised: the model
         was not calibrated for it, or the audio is silent, a steady tone, out-of-distribution or shorter than half a segment.
@@ -171,6 +171,11 @@ class Predictor:
         part = {} if self.part_seconds is None else {"part_seconds": self.part_seconds}
         return part | ({"fast": True} if self.fast else {})
 
+    @property
+    def has_tags(self) -> bool:
+        """True if the model reads embeddings, so that predictions have tags."""
+        return "musicnn" in self.model.kinds
+
     def predict_file(self, path: str | Path) -> Prediction:
         """Predict from an audio file of any format and sample rate.
 
@@ -281,13 +286,7 @@ class Predictor:
             _times_in_track(np.array(starts), pieces, sample_rate),
             timeline_model.segment_seconds,
             timeline,
-            tags=_mean_tags(rows["musicnn"]) if "musicnn" in rows else {},
+            tags=mean_tags(rows["musicnn"]) if self.has_tags else {},
             prediction_set=prediction_set,
             coverage=coverage,
         )
-
-
-def _mean_tags(embeddings: np.ndarray) -> dict[str, float]:
-    """Average the tag probabilities of `embeddings` [shape=(patches, 1756)] over time, highest first."""
-    means, names = embeddings[:, musicnn.TAGS].mean(0, dtype=np.float64), musicnn.tag_names()
-    return {names[i]: float(means[i]) for i in np.argsort(-means, kind="stable")}

@@ -22,7 +22,13 @@ MAX_LINE_BYTES = 16_000_000
 
 
 def read_lines(path: str | Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of a file, one at a time.
+    """Yield the records of a file, one at a time; see `read_numbered`."""
+    for _, _, record in read_numbered(path):
+        yield record
+
+
+def read_numbered(path: str | Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Yield the records of a file with their places, one at a time.
 
     Parameters
     ----------
@@ -30,8 +36,12 @@ def read_lines(path: str | Path) -> Iterator[dict[str, Any]]:
 
     Yields
     ------
-    dict
-        Record of the next line.
+    number : int
+        Number of the line, from 1.
+    position : int
+        First byte of the line, for `LineWriter.read`.
+    record : dict
+        Record of the line.
 
     Raises
     ------
@@ -40,7 +50,7 @@ def read_lines(path: str | Path) -> Iterator[dict[str, Any]]:
     """
     plain_file(path, max_bytes=MAX_FILE_BYTES)
     with Path(path).open("rb") as file:
-        number = 0
+        number = position = 0
         while line := file.readline(MAX_LINE_BYTES):
             number += 1
             if not line.endswith(b"\n"):
@@ -53,7 +63,8 @@ def read_lines(path: str | Path) -> Iterator[dict[str, Any]]:
                 record = None
             if not isinstance(record, dict):
                 raise GenreError(f"{path}, line {number}: {line[:60]!r} is not a JSON object; remove the line, or name another file")
-            yield record
+            yield number, position, record
+            position += len(line)
 
 
 class LineWriter(contextlib.AbstractContextManager["LineWriter"]):
@@ -67,7 +78,8 @@ class LineWriter(contextlib.AbstractContextManager["LineWriter"]):
     Raises
     ------
     GenreError
-        The path is a folder or a pipe, cannot be written, or another process is writing the file.
+        The path is a folder or a pipe, cannot be written, or another process is writing the file. The file does not consist of JSON
+        lines: nothing is cut off such a file.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -85,9 +97,12 @@ class LineWriter(contextlib.AbstractContextManager["LineWriter"]):
         except OSError:
             self._file.close()
             raise GenreError(f"{self.path}: another process is writing this file; wait for its end, or name another file") from None
+        except GenreError:
+            self._file.close()
+            raise
 
     def _cut_incomplete_line(self) -> None:
-        end = self._file.seek(0, os.SEEK_END)
+        size = end = self._file.seek(0, os.SEEK_END)
         while end > 0:
             start = max(0, end - 65536)
             self._file.seek(start)
@@ -96,9 +111,13 @@ class LineWriter(contextlib.AbstractContextManager["LineWriter"]):
                 end = start + newline + 1
                 break
             end = start
+        for position in (0, end):  # the first line, and the incomplete one
+            self._file.seek(position)
+            if position < size and self._file.read(1) != b"{":
+                raise GenreError(f"{self.path}: is not a file of JSON lines; name another file")
         self._file.truncate(end)
 
-    def add(self, record: Mapping[str, Any], *, durable: bool = False) -> None:
+    def add(self, record: Mapping[str, Any], *, durable: bool = False) -> int:
         """Add a record in one write.
 
         Parameters
@@ -107,6 +126,11 @@ class LineWriter(contextlib.AbstractContextManager["LineWriter"]):
             Values that JSON allows. Bytes of file names that are not UTF-8 are percent-escaped (`errors.as_text`).
         durable : bool
             Wait until the disk has the record.
+
+        Returns
+        -------
+        int
+            First byte of the line, for `read`.
 
         Raises
         ------
@@ -124,6 +148,12 @@ class LineWriter(contextlib.AbstractContextManager["LineWriter"]):
             with contextlib.suppress(OSError):
                 self._file.truncate(end)
             raise GenreError(f"{self.path}: cannot be written: {error.strerror}") from None
+        return end
+
+    def read(self, position: int) -> dict[str, Any]:
+        """Read the record of the line that begins at byte `position`."""
+        self._file.seek(position)
+        return dict(json.loads(self._file.readline(MAX_LINE_BYTES)))
 
     def close(self) -> None:
         """Close the file, which frees it for other writers."""

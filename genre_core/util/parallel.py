@@ -15,7 +15,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import TypeVar
@@ -193,3 +193,46 @@ def map_tracks(
         finally:
             for future in pending:
                 future.cancel()
+
+
+def in_threads(function: Callable[[Item], Result], items: Iterable[Item], *, ordered: bool = False) -> Iterator[tuple[Item, Result]]:
+    """Yield each item with ``function(item)``, computed by one thread per core.
+
+    Threads, not processes: decoding, FFT and convolution release the GIL, and all threads share one model. At most ``2 * cores()``
+    items are in progress or wait for the caller at any time.
+
+    Parameters
+    ----------
+    function : callable
+        Function of one item; it computes with one thread of torch.
+    items : iterable
+        Arguments of `function`.
+    ordered : bool
+        Yield in the order of the items; otherwise as each is done.
+
+    Yields
+    ------
+    item, result
+    """
+
+    def call(item: Item) -> Result:
+        one_thread()
+        return function(item)
+
+    item_of: dict[Future[Result], Item] = {}  # in the order of the items
+
+    def done() -> list[Future[Result]]:
+        return [next(iter(item_of))] if ordered else list(wait(item_of, return_when=FIRST_COMPLETED).done)
+
+    pool = ThreadPoolExecutor(cores())
+    try:
+        for item in items:
+            item_of[pool.submit(call, item)] = item
+            if len(item_of) >= 2 * cores():
+                for future in done():
+                    yield item_of.pop(future), future.result()
+        while item_of:
+            for future in done():
+                yield item_of.pop(future), future.result()
+    finally:  # a caller that stops does not wait for what nobody will read
+        pool.shutdown(wait=not item_of, cancel_futures=True)

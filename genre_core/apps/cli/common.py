@@ -46,7 +46,7 @@ def missing_extra(module: str | None) -> str | None:
     return None
 
 
-def chosen_predictor(chosen: str | None) -> tuple[str, Predictor]:
+def chosen_predictor(chosen: str | None, *, fast: bool = False, part_seconds: float | None = None) -> tuple[str, Predictor]:
     """Load the chosen model, else the default one.
 
     The default is the model of the last run (`project.MODEL`) if it was trained on real music, else the packaged one.
@@ -55,6 +55,8 @@ def chosen_predictor(chosen: str | None) -> tuple[str, Predictor]:
     ----------
     chosen : str or None
         Path of a model file, or ``pretrained`` for the packaged model; None for the default.
+    fast, part_seconds
+        As for `Predictor`.
 
     Returns
     -------
@@ -70,11 +72,11 @@ def chosen_predictor(chosen: str | None) -> tuple[str, Predictor]:
     from genre_core.inference.predictor import Predictor
 
     if chosen is None and MODEL.exists():
-        trained = Predictor(MODEL)
+        trained = Predictor(MODEL, fast=fast, part_seconds=part_seconds)
         if not str(trained.model.info.get("data_set", "")).startswith("demo"):
             return str(MODEL), trained
     name = chosen or "pretrained"
-    return name, Predictor(name)
+    return name, Predictor(name, fast=fast, part_seconds=part_seconds)
 
 
 def introduction(name: str, predictor: Predictor) -> str:

@@ -54,12 +54,28 @@ def parser() -> argparse.ArgumentParser:
         "Predict the genre of audio files, with calibrated probabilities. Exit code 2 if a file could not be used.",
         "genre predict song.mp3 album/ --top 3 --timeline song.png",
         model=_DEFAULT_MODEL_HELP,
-        shown="a list of {file, genre, sure, probabilities, seconds, model}",
+        shown="a list of {file, genre, sure, probabilities, prediction_set, coverage, seconds, damage, model, tags}",
     )
     predict.add_argument("files", nargs="+", metavar="FILE", help=_FILES_HELP)
     predict.add_argument(
         "--top", type=_positive, default=3, metavar="K", help="genres to show for each file, without --json (default: %(default)s)"
     )
+    predict.add_argument(
+        "--tags",
+        type=_positive,
+        nargs="?",
+        const=5,
+        metavar="K",
+        help="also show the K highest of 50 last.fm tags, uncalibrated (default K: 5; over all tags, their published PR-AUC is 0.29)",
+    )
+    predict.add_argument(
+        "--jsonl",
+        type=Path,
+        metavar="OUT",
+        help="for whole libraries: add a line of JSON to OUT as each file is done; a file that has a line is not predicted again",
+    )
+    predict.add_argument("--part", type=_seconds, metavar="S", help="hear only S seconds of longer files: eight pieces, spread evenly")
+    predict.add_argument("--fast", action="store_true", help="compute with 8-bit integers: probabilities change by about 0.01")
     predict.add_argument("--timeline", type=Path, metavar="OUT.PNG", help="draw the genres over time (one file only)")
 
     tag = command(

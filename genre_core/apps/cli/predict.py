@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,17 +15,18 @@ from genre_core.errors import GenreError, SilenceWarning
 from genre_core.terminal import say, say_json
 
 if TYPE_CHECKING:
-    from genre_core.inference.predictor import Prediction
+    from genre_core.inference.predictor import Prediction, Predictor
 
 
 def predict(chosen: argparse.Namespace) -> int:
     """Predict the genre of audio files; return exit code 2 after an error."""
-    from concurrent.futures import ThreadPoolExecutor
-
     from tqdm import tqdm
 
-    from genre_core.util.parallel import cores, one_thread
+    from genre_core.inference.record import as_record
+    from genre_core.util.parallel import in_threads
 
+    if chosen.jsonl and (chosen.json or chosen.timeline):
+        raise GenreError(f"--jsonl {chosen.jsonl}: cannot be combined with --json and --timeline; the lines hold what --json prints")
     files, errors = expand(chosen.files)
     if chosen.timeline and len(files) != 1:
         raise GenreError(f"--timeline {chosen.timeline}: can draw only one file, but {len(files)} were given")
@@ -31,34 +34,36 @@ def predict(chosen: argparse.Namespace) -> int:
         raise GenreError(f"--timeline {chosen.timeline}: write to a .png file")
     if chosen.timeline:
         import matplotlib as _  # noqa: F401 (said to be missing before the prediction, not after it)
-    name, predictor = chosen_predictor(chosen.model)
+    name, predictor = chosen_predictor(chosen.model, fast=chosen.fast, part_seconds=chosen.part)
+    if chosen.tags and not predictor.has_tags:
+        raise GenreError(f"--tags: {name} ({predictor.model.type}) computes no tags; use --model pretrained, or a model of type musicnn")
     if not chosen.json and files:
         say(introduction(name, predictor))
+    warnings.simplefilter("always", SilenceWarning)
+    if chosen.jsonl:
+        return _predict_library(predictor, name, files, errors, chosen.jsonl)
 
     def predict_one(file: str) -> Prediction | str:
-        one_thread()
         try:
             return predictor.predict_file(file)
         except GenreError as error:
             return str(error)
 
     predictions = []
-    warnings.simplefilter("always", SilenceWarning)
-    # Threads, not processes: decoding, FFT and convolution release the GIL, and all threads share one model.
-    with ThreadPoolExecutor(cores()) as pool:
-        results = zip(files, pool.map(predict_one, files), strict=True)
-        for file, result in tqdm(results, total=len(files), desc="predict", unit="file", disable=True if len(files) < 4 else None):
-            if isinstance(result, str):
-                errors.append(result)
-                continue
+    results = in_threads(predict_one, files, ordered=True)
+    for file, result in tqdm(results, total=len(files), desc="predict", unit="file", disable=True if len(files) < 4 else None):
+        if isinstance(result, str):
+            errors.append(result)
+            continue
+        if chosen.json or chosen.timeline:
             predictions.append((file, result))
-            if not chosen.json:
-                top = list(result.probabilities.items())[: chosen.top]
-                answer = ", ".join(f"{genre} {p:.2f}" for genre, p in top)
-                damage = f" [{result.damage}]" if result.damage else ""
-                say(f"{file}: {answer if result.sure else f'not sure ({answer})'}{_promise(result)}{damage}")
+        if not chosen.json:
+            say(_as_text(file, result, chosen.top))
+            if chosen.tags:
+                shown = ", ".join(f"{tag} {value:.2f}" for tag, value in list(result.tags.items())[: chosen.tags])
+                say(f"  tags (uncalibrated): {shown}")
     if chosen.json:
-        say_json([_as_json(file, result, name) for file, result in predictions])
+        say_json([as_record(file, result, name) for file, result in predictions])
     if chosen.timeline and predictions:
         from genre_core.reports import figures_prediction
 
@@ -76,23 +81,36 @@ def predict(chosen: argparse.Namespace) -> int:
     return WRONG_INPUT if errors else 0
 
 
+def _predict_library(predictor: Predictor, model_name: str, files: Sequence[str], errors: Sequence[str], out: Path) -> int:
+    """Write the predictions to a file of JSON lines, and say how many files an hour that were."""
+    from tqdm import tqdm
+
+    from genre_core.library.predictions import predict_library
+
+    for error in errors:
+        say(f"error: {error}", sys.stderr)
+    start = time.monotonic()
+    with tqdm(total=len(files), desc="predict", unit="file", disable=None) as bar:
+        counts = predict_library(
+            predictor, model_name, files, out, failed=lambda message: say(f"error: {message}", sys.stderr), progress=bar.update
+        )
+    seconds = time.monotonic() - start
+    rate = f", {3600 * counts.predicted / seconds:,.0f} files an hour" if counts.predicted else ""
+    others = f"{counts.there} were there before, {counts.copied} are copies, {counts.unusable} are unusable, {counts.failed} failed"
+    say(f"{out}: {counts.predicted} files predicted in {seconds:.0f} s{rate}; {others}")
+    return WRONG_INPUT if errors or counts.unusable or counts.failed else 0
+
+
+def _as_text(file: str, result: Prediction, top: int) -> str:
+    """Return the answer for a file in one line."""
+    answer = ", ".join(f"{genre} {p:.2f}" for genre, p in list(result.probabilities.items())[:top])
+    damage = f" [{result.damage}]" if result.damage else ""
+    return f"{file}: {answer if result.sure else f'not sure ({answer})'}{_promise(result)}{damage}"
+
+
 def _promise(result: Prediction) -> str:
     """Say which genres the prediction set holds; empty if this adds nothing to the answer."""
     genres = result.prediction_set
     if not 1 < len(genres) < len(result.probabilities):
         return ""
     return f"; {', '.join(genres[:-1])} or {genres[-1]}, {100 * result.coverage:.3g} % sure that one of them is right"
-
-
-def _as_json(file: str, result: Prediction, model: str) -> dict[str, object]:
-    return {
-        "file": file,
-        "genre": result.genre,
-        "sure": result.sure,
-        "probabilities": result.probabilities,
-        "prediction_set": result.prediction_set,
-        "coverage": result.coverage,
-        "seconds": round(result.seconds, 3),
-        "damage": result.damage,
-        "model": model,
-    }

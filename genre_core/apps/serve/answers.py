@@ -11,6 +11,7 @@ import numpy as np
 from genre_core.analysis.occlusion import explain
 from genre_core.audio.io import Audio
 from genre_core.inference.predictor import Prediction, Predictor
+from genre_core.inference.record import as_record
 from genre_core.inference.streaming import LiveAnswer
 from genre_core.reports import figures_prediction
 
@@ -35,15 +36,7 @@ def as_json(said: Prediction, name: str, model_name: str, genres: list[str]) -> 
         Answer of ``/api/predict``; times are in seconds.
     """
     return {
-        "file": name,
-        "genre": said.genre,
-        "sure": said.sure,
-        "probabilities": said.probabilities,
-        "prediction_set": said.prediction_set,
-        "coverage": said.coverage,
-        "seconds": round(said.seconds, 3),
-        "damage": said.damage,
-        "model": model_name,
+        **as_record(name, said, model_name),
         "timeline": {
             "starts_seconds": said.starts_seconds.tolist(),
             "window_seconds": said.window_seconds,
