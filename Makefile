@@ -7,7 +7,7 @@ export DVC_NO_ANALYTICS := 1
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gtzan check test lint leak cv search card bench lock platforms clean
+.PHONY: help demo gtzan mine check test lint leak cv search card bench lock platforms clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,17 @@ demo: $(READY) ## run the whole pipeline on the synthesised demo data set, offli
 gtzan: $(READY) ## run the pipeline on GTZAN, its fault-filtered split; GTZAN=/path/to/copy names a local one, PARTIAL=1 accepts a part of it
 	dvc exp run -S dataset.name=gtzan -S "dataset.gtzan.path='$(GTZAN)'" -S dataset.gtzan.partial=$(if $(PARTIAL),true,false) -S segment.protocol=$(if $(PARTIAL),track,official) -S external.online=true
 	@python -m stages.summary
+
+mine: music $(READY) ## train a model of your own genres on all of MUSIC=/path (<genre>/<file>) and score it on unheard artists (SETTINGS='key=value ...')
+	dvc exp run -S dataset.name=folder -S "dataset.folder.path='$$(cd "$$MUSIC" && pwd | sed "s/'/\\\\'/g")'" \
+		-S segment.protocol=all -S segment.seconds=30.0 -S segment.hop_seconds=15.0 -S model.type=musicnn -S model.musicnn.embedding=auto \
+		-S augment.copies.pitch=0 -S augment.copies.tempo=0 $(foreach s,$(SETTINGS),-S $(s)) evaluate
+	@python -m stages.summary
+
+.PHONY: music
+music: # before anything is installed; the shell's variable keeps any name of a folder as it is
+	@[ -n "$$MUSIC" ] || { echo "error: MUSIC is missing: make mine MUSIC=/path/to/music, a folder that holds <genre>/<file>" >&2; exit 1; }
+	@[ -d "$$MUSIC" ] || { echo "error: MUSIC=$$MUSIC is not a folder; name one that holds <genre>/<file>" >&2; exit 1; }
 
 check: $(READY) lint ## lint, type-check, check the direction of imports, and run the unit tests: two minutes
 	pytest -q -n auto --maxprocesses 4 --dist worksteal tests/unit

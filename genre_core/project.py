@@ -19,3 +19,4 @@ CHECKPOINTS = Path(".checkpoints")
 DOWNLOADS = Path(".cache")  # not in a stage output, because DVC deletes the outputs before a run
 METRICS = Path("metrics")
 AUDIT = METRICS / "audit"
+LABELS = METRICS / "labels"

@@ -1,8 +1,9 @@
 """Check of the packaged model on GTZAN's audio.
 
-    python -m pretrained.check_audio /path/to/folder     # with metadata.csv: path, genre, split
+    python -m pretrained.check_audio /path/to/folder     # with metadata.csv: path, genre, artist, split
 
-The head was trained on the tracks with split `train`. For these tracks the published activations exist too (`pretrained/data`).
+For each part of the split it prints the accuracy, and the coverage and mean size of the prediction sets. The head was trained on the
+tracks with split `train`, so only `valid` has new artists. For these tracks the published activations exist too (`pretrained/data`).
 The script applies the head to our activations and to the published activations of a track. The difference between the two
 results shows the effect of our float16 weights, our decoding, and our convolution over whole tracks.
 """
@@ -13,10 +14,30 @@ from pathlib import Path
 
 import numpy as np
 
-from genre_core.inference.predictor import Predictor
+from genre_core.corpus.catalogue import artist_group
+from genre_core.evaluation.intervals import artist_interval, interval
+from genre_core.inference.predictor import Prediction, Predictor
 from genre_core.models.model import GenreModel
 from genre_core.util.files import read_csv
 from pretrained.taggram import probabilities, read
+
+SAMPLES = 2000  # of the bootstrap over artists
+
+
+def _coverage(outcomes: list[tuple[dict[str, str], Prediction]]) -> str:
+    """Describe how often the prediction sets hold the true genre, over tracks and over artists."""
+    if not outcomes:
+        return "none"
+    covered = np.array([row["genre"] in prediction.prediction_set for row, prediction in outcomes], float)
+    sizes = [len(prediction.prediction_set) for _, prediction in outcomes]
+    names, artist_of = np.unique([artist_group(row.get("artist", ""), row["path"]) for row, _ in outcomes], return_inverse=True)
+    by_artist = np.bincount(artist_of, covered) / np.bincount(artist_of)
+    over_tracks = interval(covered.mean(), *artist_interval(covered, artist_of, SAMPLES, 0))
+    over_artists = interval(by_artist.mean(), *artist_interval(by_artist, np.arange(len(names)), SAMPLES, 0))
+    return (
+        f"{covered.sum():.0f} of {len(covered)} hold the true genre, {over_tracks}; with the same weight for each of {len(names)} artists "
+        f"{over_artists}; {np.mean(sizes):.2f} genres in a set; promised {outcomes[0][1].coverage:g}"
+    )
 
 
 def main() -> None:
@@ -24,15 +45,17 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     predictor = Predictor("pretrained")
-    outcomes_of_split = defaultdict(list)
+    outcomes_of_split: dict[str, list[tuple[dict[str, str], Prediction]]] = defaultdict(list)
     predictions = {}
     for row in read_csv(folder / "metadata.csv", ["path", "genre", "split"]):
         prediction = predictor.predict_file(folder / row["path"])
-        outcomes_of_split[row["split"] or "left out"].append((prediction.genre == row["genre"], prediction.sure))
+        outcomes_of_split[row["split"] or "left out"].append((row, prediction))
         predictions[Path(row["path"]).stem] = prediction
     for split, outcomes in sorted(outcomes_of_split.items()):
-        right, sure = np.array(outcomes).T
+        right = np.array([prediction.genre == row["genre"] for row, prediction in outcomes])
+        sure = np.array([prediction.sure for _, prediction in outcomes])
         print(f"{split}: {right.sum()} of {len(right)} tracks right; sure of {sure.sum()} tracks, {(right & sure).sum()} of these right")
+        print(f"  prediction sets: {_coverage([(row, p) for row, p in outcomes if p.prediction_set])}")
     published = read("training")
     if published and isinstance(predictor.model, GenreModel):
         right_ours, right_published, gaps = 0, 0, []

@@ -25,7 +25,8 @@ def main() -> str:
     else:
         from genre_core.datasets import folder
 
-        tracks = folder.download(params.dataset.folder.path, RAW)
+        own = params.dataset.folder
+        tracks = folder.download(own.path, RAW, source=own.labels, aliases=own.aliases, min_tracks=own.min_tracks, workers=params.workers)
     return f"download: {params.dataset.name}: {len(tracks)} tracks of {len({t.genre for t in tracks})} genres in {RAW}"
 
 

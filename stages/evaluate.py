@@ -1,14 +1,17 @@
 """Evaluate stage: scores of the model on the test split.
 
-Scores are computed for segments and for tracks, with intervals and calibration.
+Scores are computed for segments and for tracks, with intervals and calibration. With the protocol ``all``, there is no test split:
+the predictions of the nested cross-validation, which `train` wrote, are scored.
 """
+
+from typing import Any
 
 import numpy as np
 
 from genre_core import config
 from genre_core.corpus import index
 from genre_core.corpus.catalogue import artist_group
-from genre_core.evaluation import calibration, intervals, scoring
+from genre_core.evaluation import calibration, conformal, intervals, out_of_fold, scoring
 from genre_core.evaluation.metrics import confusion
 from genre_core.features.store import reader
 from genre_core.models import file as model_file
@@ -24,19 +27,27 @@ def main() -> str:
     params = config.load()
     split = index.read(INDEX)
     model = model_file.load(MODEL)
-    test = split.starts("test")
-    with reader(STORES, model.kinds) as read:
-        logits = {track: model.score(read(track), starts) for track, starts in test.items()}
-    windows = {track: model.probabilities(value) for track, value in logits.items()}
-    track_probabilities = np.array([model.track_probabilities(value) for value in logits.values()])
+    cross_validated = split.split["protocol"] == "all"
+    if cross_validated:
+        held_out = out_of_fold.read(METRICS / "train" / "out_of_fold.csv", model.genres)
+        logits, temperatures = held_out.logits, held_out.temperatures
+    else:
+        test = split.starts("test")
+        with reader(STORES, model.kinds) as read:
+            logits = {track: model.score(read(track), starts) for track, starts in test.items()}
+        temperatures = dict.fromkeys(test, model.temperature)
+    scored_tracks = "tracks in nested cross-validation" if cross_validated else "test tracks"
+    windows = {track: (value.double() / temperatures[track]).softmax(1).numpy() for track, value in logits.items()}
+    track_probabilities = np.array([calibration.pooled(value, temperatures[track]).numpy() for track, value in logits.items()])
     uncalibrated = np.array([calibration.pooled(value, 1.0).numpy() for value in logits.values()])
     segment_probabilities = np.concatenate(list(windows.values()))
-    rows = [split.tracks[track] for track in test]
+    rows = [split.tracks[track] for track in logits]
     true = np.array([model.genres.index(row.genre) for row in rows])
     artists = [artist_group(row.artist, row.track) for row in rows]
     counts = [len(w) for w in windows.values()]
 
-    options = {"samples": params.evaluate.bootstrap_samples, "seed": params.seed}
+    bootstrap: dict[str, Any] = {"samples": params.evaluate.bootstrap_samples, "seed": params.seed}
+    options = bootstrap | ({"unscored": split.split["unscored_genres"]} if cross_validated else {})
     bins = params.evaluate.calibration_bins
     tracks = scoring.scores(true, track_probabilities, model.genres, groups=artists, **options)
     segments = scoring.scores(
@@ -59,9 +70,17 @@ def main() -> str:
             "ece_uncalibrated": round(calibration.calibration_error(true, uncalibrated, bins), 4),
             "temperature": model.temperature,
         },
+        "prediction_sets": conformal.set_scores(model.info["conformal"], true, track_probabilities, artists, **bootstrap),
         "genres": by_genre,
         "model": {"type": model.type, "parameters": model.parameters, "bytes": MODEL.stat().st_size, "sha256": digest(MODEL)},
     }
+    if cross_validated:  # the model that is fitted on all tracks; its plain score is optimistic, because it also chose the head
+        metrics["fitted_on_all"] = {
+            "tracks": len(split.tracks),
+            "plain_accuracy": model.info["score"]["plain_accuracy"],
+            **model.info["choice"],
+            "unscored_genres": model.info["unscored_genres"],
+        }
     write_json(OUT / "metrics.json", metrics)
 
     predicted = track_probabilities.argmax(axis=1)
@@ -83,14 +102,14 @@ def main() -> str:
     protocol = described(data_set)
     figures_scores.report(
         OUT / "report.png",
-        title=f"{model.type} on {protocol}: accuracy {interval} of {len(true)} test tracks of {len(set(artists))} artists",
+        title=f"{model.type} on {protocol}: accuracy {interval} of {len(true)} {scored_tracks} of {len(set(artists))} artists",
         matrix=confusion(true, predicted, len(model.genres)),
         genres=model.genres,
-        f1={genre: value["f1"] for genre, value in by_genre.items()},
+        f1={genre: value["f1"] for genre, value in by_genre.items() if genre not in options.get("unscored", ())},
         reliability=curves,
         history=read_csv(METRICS / "train" / "history.csv"),
     )
-    return f"evaluate: {protocol}: accuracy {interval}, macro-F1 {tracks['macro_f1']:.3f} of {len(true)} test tracks; in {OUT}"
+    return f"evaluate: {protocol}: accuracy {interval}, macro-F1 {tracks['macro_f1']:.3f} of {len(true)} {scored_tracks}; in {OUT}"
 
 
 if __name__ == "__main__":

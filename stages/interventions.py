@@ -37,7 +37,12 @@ def main() -> str:
     shown = {outcome.intervention: {key: getattr(outcome, key) for key in keys} for outcome in outcomes}
     write_json(OUT / "metrics.json", {"tracks": outcomes[0].tracks if outcomes else 0, "falls": falls, "interventions": shown})
     if not outcomes:
-        reason = "every test track is too short after the tempo change" if rows else "the data set holds features, not audio"
+        if rows:
+            reason = "every test track is too short after the tempo change"
+        elif split.split["protocol"] == "all":
+            reason = "there are no test tracks: the model is fitted on all tracks"
+        else:
+            reason = "the data set holds features, not audio"
         return f"interventions: skipped: {reason}"
     worst = min(outcomes, key=lambda outcome: outcome.change)
     verdict = f"FALLS under {', '.join(falls)}" if falls else "holds: no interval lies below zero"

@@ -1,4 +1,4 @@
-"""Segment stage: check tracks, split them by the protocol, cut windows."""
+"""Segment stage: correct labels, check tracks, split them by the protocol, cut windows."""
 
 from genre_core import config
 from genre_core.corpus import segment
@@ -15,9 +15,10 @@ def main() -> str:
         f"{summary['crossing_tracks']} tracks, {summary['crossing_artists']} known artists, "
         f"{summary['copies']['crossing']} pairs of duplicates cross"
     )
+    changed = f"{summary['corrected']} genres corrected; " if summary["corrected"] else ""
     rejected = f"{summary['rejected']} rejected" + (f" (see {INDEX / 'rejected.csv'})" if summary["rejected"] else "")
     leaky = "LEAKY: " if summary["leaky"] else ""
-    return f"segment: protocol {summary['protocol']}: {tracks} tracks; {rejected}; {leaky}{crossing}; in {INDEX}"
+    return f"segment: {changed}protocol {summary['protocol']}: {tracks} tracks; {rejected}; {leaky}{crossing}; in {INDEX}"
 
 
 if __name__ == "__main__":

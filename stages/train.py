@@ -1,14 +1,18 @@
 """Train stage: train the chosen model and keep the best weights."""
 
 import platform
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
 from genre_core import __version__, config
 from genre_core.corpus import index
+from genre_core.evaluation.intervals import format_score
 from genre_core.models import file as model_file
+from genre_core.models.ensemble import Model
 from genre_core.project import CHECKPOINTS, INDEX, METRICS, MODEL
-from genre_core.training import assemble
+from genre_core.training import assemble, fit_all
 from genre_core.util.files import write_json
 from stages.run import DATA_SET_KEYS, described, run
 
@@ -34,11 +38,21 @@ def main() -> str:
         "versions": {"genre_core": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }
     checkpoint = CHECKPOINTS / f"{assemble.checkpoint_key(params)}.safetensors"
-    make = assemble.combine_models if params.model.type == "ensemble" else assemble.train_network
+    fits_all = split.split["protocol"] == "all"
+    if fits_all:
+        make: Callable[..., tuple[Model, dict[str, Any], str]] = fit_all.fit_all
+    else:
+        make = assemble.combine_models if params.model.type == "ensemble" else assemble.train_network
     model, result, note = make(params, split, info, checkpoint, OUT / "history.csv")
     model_file.save(model, MODEL)
     write_json(OUT / "metrics.json", {**data_set, **counts, **result})
     checkpoint.unlink(missing_ok=True)
+    if fits_all:
+        score = model.info["score"]
+        return (
+            f"train: {described(data_set)}: {model.type}, {model.parameters} parameters{note}; "
+            f"accuracy {format_score(score)} on {score['on']}; in {MODEL}"
+        )
     return (
         f"train: {described(data_set)}: {model.type}, {model.parameters} parameters, {result['epochs']} epochs{note}, "
         f"best {result['best_epoch']}: macro-F1 {result['valid_macro_f1']:.3f} of {counts['valid_tracks']} validation tracks; in {MODEL}"

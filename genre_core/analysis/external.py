@@ -61,7 +61,7 @@ def round_score(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def score_clips(predictions: list[tuple[str, Prediction]], genres: list[str], options: dict[str, int]) -> tuple[int, dict[str, Any]]:
+def score_clips(predictions: list[tuple[str, Prediction]], genres: list[str], options: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     """Score the predictions for the clips whose genre the model knows.
 
     Parameters

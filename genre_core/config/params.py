@@ -51,9 +51,12 @@ class Demo(Section):
 
 
 class Folder(Section):
-    """Folder of your own music, as ``<path>/<genre>/<file>``."""
+    """Folder of your own music; see `genre_core.datasets.folder`."""
 
     path: str = Field(min_length=1)
+    labels: Literal["folder", "tags"]
+    aliases: str = Field(min_length=1)
+    min_tracks: int = Field(ge=0)
 
 
 class Gtzan(Section):
@@ -101,7 +104,7 @@ class Dataset(Section):
 class Segment(Section):
     """Settings of the split of tracks and of the segment grid."""
 
-    protocol: Literal["official", "artist", "track", "segment"]
+    protocol: Literal["official", "artist", "track", "segment", "all"]
     folds: int = Field(ge=3, le=100)
     fold: int = Field(ge=0)
     seed: int = Field(ge=0)
@@ -109,6 +112,7 @@ class Segment(Section):
     hop_seconds: float = Field(ge=0.1, le=60)
     silence_dbfs: float = Field(ge=-120, le=-20)
     copies: Literal["keep", "group", "exclude"]
+    labels: str = Field(min_length=1)
 
     @model_validator(mode="after")
     def _check_fold(self) -> Segment:
@@ -122,6 +126,12 @@ class Audit(Section):
 
     similarity: float = Field(gt=0.5, le=1)
     overlap_seconds: float = Field(ge=1, le=60)
+
+
+class Labels(Section):
+    """Search for wrong labels; see `genre_core.analysis.labels`."""
+
+    check: bool
 
 
 class FeatureSettings(Section):
@@ -208,6 +218,7 @@ class Train(Section):
     precision: Literal["auto", "fp32", "bf16"]
     device: Literal["auto", "cpu", "cuda", "mps"]
     threads: int = Field(ge=1, le=256)
+    coverage: float = Field(gt=0, lt=1)
 
 
 class Model(BaseModel):
@@ -263,6 +274,7 @@ class Params(Section):
     dataset: Dataset
     audit: Audit
     segment: Segment
+    labels: Labels
     features: Features
     explore: Explore
     augment: Augment
@@ -278,10 +290,24 @@ class Params(Section):
                 f"segment.seconds {self.segment.seconds:g} is shorter than 3 frames of features.hop_length {self.features.hop_length} "
                 f"samples: at least {2 * self.features.hop_length / self.features.sample_rate:.2g}"
             )
-        if self.dataset.name == "demo" and self.segment.seconds > self.dataset.demo.seconds:
+        if self.dataset.name == "demo" and self.segment.protocol != "all" and self.segment.seconds > self.dataset.demo.seconds:
             raise ValueError(
                 f"segment.seconds {self.segment.seconds:g} is longer than the demo's tracks: "
                 f"at most dataset.demo.seconds {self.dataset.demo.seconds:g}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_fit_on_all(self) -> Params:
+        if self.segment.protocol == "all" and self.model.type != "musicnn":
+            raise ValueError(
+                f"segment.protocol all fits a head on all tracks, which only model.type musicnn allows, not {self.model.type}; "
+                "set model.type to musicnn, or segment.protocol to artist"
+            )
+        if self.segment.protocol != "all" and self.model.type == "musicnn" and self.model.chosen().get("embedding") == "auto":
+            raise ValueError(
+                "model.musicnn.embedding auto is chosen by the cross-validation of segment.protocol all, not of "
+                f"{self.segment.protocol}; set it to tags, penultimate or pools"
             )
         return self
 

@@ -6,6 +6,7 @@ Each data set module writes it; the stages read it.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
@@ -42,6 +43,11 @@ class Track:
     genre: str
     artist: str = ""
     split: str = ""
+
+
+def nfc(text: str) -> str:
+    """Convert `text` to Unicode's composed form (NFC), which most systems type."""
+    return unicodedata.normalize("NFC", text)
 
 
 def artist_group(artist: str, track: str) -> str:

@@ -5,6 +5,7 @@
                   does not re-run the extraction of features
 ``segments.csv``  windows and their side of the split
 ``rejected.csv``  rejected tracks and the reasons
+``folds.csv``     only with the protocol ``all``: artist group of each track, and the fold in which it is held out
 ``split.json``    protocol, counts of tracks and windows, and counts of tracks and artists that cross
 ================  ==================================================================================================
 """
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from genre_core.util.files import read_csv, read_json
+
+FOLDS = "folds.csv"
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,25 @@ class Window:
     track: str
     start_seconds: float
     split: str
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Row of folds.csv: a track in the cross-validation of protocol ``all``.
+
+    Attributes
+    ----------
+    track : str
+        Name of the track.
+    group : str
+        Artist group of the track: see `splits.artist_groups`.
+    fold : int
+        Fold in which the track is held out; -1 if it is always in the training part.
+    """
+
+    track: str
+    group: str
+    fold: int
 
 
 @dataclass(frozen=True)
@@ -136,18 +158,17 @@ def window_starts(track_seconds: float, seconds: float, hop_seconds: float) -> l
     return [round(i * hop_seconds, 6) for i in range(count)]
 
 
-def read(folder: str | Path) -> Index:
-    """Read an index that `segment.build` wrote to `folder`.
+def read_tracks(folder: str | Path) -> dict[str, IndexedTrack]:
+    """Read the usable tracks of an index, by name.
 
     Raises
     ------
     GenreError
-        A file is missing, or a column is missing from a file.
+        ``tracks.csv`` is missing, or lacks a column.
     """
-    folder = Path(folder)
     names = [f.name for f in fields(IndexedTrack)]
     tracks = {}
-    for row in read_csv(folder / "tracks.csv", names, strip=False):
+    for row in read_csv(Path(folder) / "tracks.csv", names, strip=False):
         tracks[row["track"]] = IndexedTrack(
             track=row["track"],
             path=row["path"],
@@ -158,6 +179,30 @@ def read(folder: str | Path) -> Index:
             channels=int(row["channels"]),
             peak_dbfs=float(row["peak_dbfs"]),
         )
+    return tracks
+
+
+def read(folder: str | Path) -> Index:
+    """Read an index that `segment.build` wrote to `folder`.
+
+    Raises
+    ------
+    GenreError
+        A file is missing, or a column is missing from a file.
+    """
+    folder = Path(folder)
     rows = read_csv(folder / "segments.csv", [f.name for f in fields(Window)], strip=False)
     windows = [Window(row["track"], float(row["start_seconds"]), row["split"]) for row in rows]
-    return Index(tracks, windows, read_json(folder / "split.json"))
+    return Index(read_tracks(folder), windows, read_json(folder / "split.json"))
+
+
+def read_folds(folder: str | Path) -> dict[str, HeldOut]:
+    """Read the cross-validation of protocol ``all`` from an index, by track.
+
+    Raises
+    ------
+    GenreError
+        The file is missing: the index was made with another protocol.
+    """
+    rows = read_csv(Path(folder) / FOLDS, [f.name for f in fields(HeldOut)], strip=False)
+    return {row["track"]: HeldOut(row["track"], row["group"], int(row["fold"])) for row in rows}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -13,12 +14,15 @@ import numpy as np
 from tqdm import tqdm
 
 from genre_core.audio.io import decode
-from genre_core.corpus import splits
+from genre_core.corpus import cross_validation, splits
 from genre_core.corpus.catalogue import DESCRIPTION, SPLITS, Track, read_catalogue
-from genre_core.corpus.index import IndexedTrack, Window, window_starts
+from genre_core.corpus.corrections import correct, read_corrections
+from genre_core.corpus.index import FOLDS, HeldOut, IndexedTrack, Window, window_starts
 from genre_core.errors import AudioError, GenreError
 from genre_core.util.files import read_csv, read_json, write_csv, write_json
 from genre_core.util.parallel import map_tracks
+
+_SHORTEST_SECONDS = 3.0  # the shortest audio that musicnn reads, which is the model of protocol `all`
 
 
 def read_pairs(path: str | Path) -> list[tuple[str, str]]:
@@ -44,6 +48,7 @@ def build(
     hop_seconds: float,
     silence_dbfs: float,
     copies: str = "keep",
+    labels: str | Path | None = None,
     pairs: Sequence[tuple[str, str]] = (),
     workers: int = 0,
 ) -> dict[str, Any]:
@@ -58,12 +63,15 @@ def build(
     protocol, folds, fold, seed
         Options of the split; see `splits.split`.
     seconds, hop_seconds : float
-        Length of a window, and distance between the starts of two windows.
+        Length of a window, and distance between the starts of two windows. With the protocol ``all``, a track that is shorter than a
+        window has one window, if it has at least 3 s.
     silence_dbfs : float
         Lowest accepted peak in dBFS; a track below it is rejected as silent.
     copies : {"keep", "group", "exclude"}
         Treatment of duplicates: keep all, group them (``artist`` and ``track`` keep a group on one side), or exclude all but the first
-        usable one in the order of the catalogue.
+        usable one in the order of the catalogue. ``all`` groups them for its cross-validation, whether they are kept or grouped.
+    labels : str or Path, optional
+        CSV file of corrected genres; see `genre_core.corpus.corrections`.
     pairs : sequence of (str, str)
         Paths of two files with the same recording.
     workers : int >= 0
@@ -72,22 +80,31 @@ def build(
     Returns
     -------
     dict
-        Contents of split.json, and ``rejected``: the number of rejected tracks.
+        Contents of split.json, ``rejected``: the number of rejected tracks, and ``corrected``: the number of corrected genres.
 
     Raises
     ------
     GenreError
-        All tracks of a genre are rejected, or the split is impossible.
+        All tracks of a genre are rejected, the split is impossible, or `labels` is invalid.
+
+    Warns
+    -----
+    UserWarning
+        With the protocol ``all``, a genre has only one artist, so it cannot be scored.
     """
     raw, out = Path(raw), Path(out)
     catalogue = read_catalogue(raw)
-    duplicates = _duplicate_tracks(catalogue, pairs) if copies != "keep" else []
+    # A track that is left out still links its copies.
+    duplicates = _duplicate_tracks(catalogue, pairs) if copies != "keep" or protocol == "all" else []
+    corrected = correct(catalogue, read_corrections(labels) if labels else {}, labels or "")
+    catalogue = corrected.tracks
     duplicates_of = splits.linked(duplicates) if copies == "exclude" else {}
     kept_track_of: dict[str, str] = {}
     usable: list[Track] = []
     indexed: list[IndexedTrack] = []
-    rejected: list[tuple[Track, str]] = []
-    check = partial(_check, raw=raw, seconds=seconds, silence_dbfs=silence_dbfs)
+    rejected = [(track, f"left out by {labels}") for track in corrected.left_out]
+    least_seconds = min(seconds, _SHORTEST_SECONDS) if protocol == "all" else seconds
+    check = partial(_check, raw=raw, seconds=least_seconds, silence_dbfs=silence_dbfs)
     results = map_tracks(check, catalogue, workers=workers, preload=("genre_core.corpus.segment",))
     for track, result in tqdm(zip(catalogue, results, strict=True), total=len(catalogue), desc="segment", unit="track", disable=None):
         recording = min(duplicates_of.get(track.track, {track.track}))
@@ -104,7 +121,7 @@ def build(
         examples = "; ".join(f"{track.path}: {reason}" for track, reason in rejected if track.genre in unusable_genres)[:500]
         raise GenreError(f"no usable track is left in genre {', '.join(sorted(unusable_genres))}: {examples}")
 
-    starts = [window_starts(t.seconds, seconds, hop_seconds) for t in indexed]
+    starts = [window_starts(t.seconds, seconds, hop_seconds) or [0.0] for t in indexed]
     counts = [len(s) for s in starts]
     sides = splits.split(usable, protocol=protocol, folds=folds, fold=fold, seed=seed, windows=counts, together=duplicates)
     windows = [
@@ -137,12 +154,34 @@ def build(
         "tracks": tracks_in,
         "segments": {side: segments_in[side] for side in SPLITS},
     }
+    if protocol == "all":
+        info |= _write_folds(out / FOLDS, usable, duplicates, folds, seed)
     write_csv(out / "tracks.csv", [f.name for f in fields(IndexedTrack)], map(asdict, indexed))
     write_csv(out / "segments.csv", [f.name for f in fields(Window)], map(asdict, windows))
     rows = ({"track": t.track, "path": t.path, "genre": t.genre, "reason": reason} for t, reason in rejected)
     write_csv(out / "rejected.csv", ["track", "path", "genre", "reason"], rows)
     write_json(out / "split.json", info)
-    return {**info, "rejected": len(rejected)}
+    return {**info, "rejected": len(rejected), "corrected": corrected.changed}
+
+
+def _write_folds(path: Path, tracks: Sequence[Track], duplicates: Sequence[tuple[str, str]], folds: int, seed: int) -> dict[str, Any]:
+    """Write the folds of protocol ``all``; return what split.json says about them."""
+    groups, genres = splits.artist_groups(tracks, duplicates), [t.genre for t in tracks]
+    assigned = cross_validation.over_artists(groups, genres, folds, seed)
+    if not assigned.count:
+        raise GenreError(
+            f"segment.protocol: all: each of the genres {', '.join(sorted(set(genres)))} has tracks of one artist only, so no score on "
+            "unseen artists is possible: add tracks of a second artist to at least one genre"
+        )
+    if left_out := cross_validation.unscored(genres, assigned.of_track):
+        warnings.warn(
+            f"left out of the score on unseen artists: genre {', '.join(left_out)}, which has only one artist; the model learns it all the "
+            "same. To score it, add tracks of a second artist",
+            stacklevel=3,
+        )
+    rows = (asdict(HeldOut(t.track, group, fold)) for t, group, fold in zip(tracks, groups, assigned.of_track, strict=True))
+    write_csv(path, [f.name for f in fields(HeldOut)], rows)
+    return {"folds": assigned.count, "fold": None, "scored_on": cross_validation.SCORED_ON, "unscored_genres": left_out}
 
 
 def _duplicate_tracks(catalogue: Sequence[Track], pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

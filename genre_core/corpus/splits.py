@@ -5,9 +5,11 @@
 ``artist``        grouped by artist, stratified by genre: each artist is on one side only
 ``track``         stratified by genre: each track is on one side only; artists that cross are counted
 ``segment``       windows shuffled: segments of one track cross; kept to show the leak that inflates many published scores
+``all``           every track is on the train side; cross-validation over artists gives the score: see `cross_validation`
 ================  ==================================================================================================
 
-The other protocols assign fold ``fold`` of ``folds`` to test, the next fold to valid, and the remaining folds to train.
+The protocols ``artist``, ``track`` and ``segment`` assign fold ``fold`` of ``folds`` to test, the next fold to valid, and
+the remaining folds to train.
 If ``official`` has no test part, `_official` builds one; `NO_TEST` is the note that metrics then carry.
 """
 
@@ -99,10 +101,11 @@ def split(
     ----------
     tracks : sequence of Track
         Tracks to split.
-    protocol : {"official", "artist", "track", "segment"}
+    protocol : {"official", "artist", "track", "segment", "all"}
         Split protocol; see the module's table.
     folds, fold, seed : int
-        Number of folds, test fold and seed. ``official`` uses `folds` and `seed` only if it has no test part.
+        Number of folds, test fold and seed. ``official`` uses `folds` and `seed` only if it has no test part; ``all``
+        uses none of them.
     windows : sequence of int
         Number of windows of each track.
     together : iterable of (str, str)
@@ -118,6 +121,8 @@ def split(
     GenreError
         A genre is missing from a side, or a track or known artist crosses under ``official`` or ``artist``.
     """
+    if protocol == "all":
+        return [["train"] * n for n in windows]
     if protocol == "segment":
         names = [f"{t.track}\n{i}" for t, n in zip(tracks, windows, strict=True) for i in range(n)]
         genres = [t.genre for t, n in zip(tracks, windows, strict=True) for _ in range(n)]
@@ -127,8 +132,8 @@ def split(
         if protocol == "official":
             per_track = _official(tracks, folds, seed)
         else:
-            groups = [artist_group(t.artist, t.track) for t in tracks] if protocol == "artist" else [t.track for t in tracks]
-            groups = _merge_linked(groups, tracks, together)
+            by_artist = protocol == "artist"
+            groups = artist_groups(tracks, together) if by_artist else merge_linked([t.track for t in tracks], tracks, together)
             per_track = _sides(assign_folds(groups, [t.genre for t in tracks], folds, seed), folds, fold)
         sides = [[side] * n for side, n in zip(per_track, windows, strict=True)]
     # If valid is a fold of the train part, a genre with few artists may be missing from it.
@@ -143,10 +148,34 @@ def split(
     return sides
 
 
-def _merge_linked(groups: Sequence[str], tracks: Sequence[Track], together: Iterable[tuple[str, str]]) -> list[str]:
-    """Merge groups that `together` links; return the merged group of each track.
+def artist_groups(tracks: Sequence[Track], together: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the group of each track: its artist, merged with the artists of its duplicates.
 
-    A merged group takes the name that sorts first.
+    Parameters
+    ----------
+    tracks : sequence of Track
+    together : iterable of (str, str)
+        Pairs of track names: duplicates of one recording.
+    """
+    return merge_linked([artist_group(t.artist, t.track) for t in tracks], tracks, together)
+
+
+def merge_linked(groups: Sequence[str], tracks: Sequence[Track], together: Iterable[tuple[str, str]]) -> list[str]:
+    """Merge the groups that pairs of tracks link.
+
+    Parameters
+    ----------
+    groups : sequence of str
+        Group of each track.
+    tracks : sequence of Track
+        Tracks, in the order of `groups`.
+    together : iterable of (str, str)
+        Pairs of track names: duplicates of one recording. A name that is not among `tracks` still links others.
+
+    Returns
+    -------
+    list of str
+        Merged group of each track: the name that sorts first.
     """
     group_of = {t.track: group for t, group in zip(tracks, groups, strict=True)}
     linked_groups = linked((group_of.get(a, f"\n\n{a}"), group_of.get(b, f"\n\n{b}")) for a, b in together)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from genre_core.audio.io import AUDIO_SUFFIXES
-from genre_core.corpus.catalogue import CATALOGUE, DESCRIPTION
+from genre_core.corpus.catalogue import CATALOGUE, DESCRIPTION, nfc
 from genre_core.errors import as_text, one_line
 
 METADATA = "metadata.csv"
@@ -179,11 +178,6 @@ def _is_utf8(path: str) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def nfc(text: str) -> str:
-    """Convert `text` to Unicode's composed form (NFC), which most systems type."""
-    return unicodedata.normalize("NFC", text)
 
 
 def unique_names(paths: Iterable[str]) -> dict[str, str]:

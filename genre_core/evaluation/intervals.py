@@ -54,7 +54,7 @@ def artist_interval(values: np.ndarray, artist_of: np.ndarray, samples: int, see
 
 
 def bootstrap(
-    true: np.ndarray, predicted: np.ndarray, n_genres: int, *, groups: Sequence[str], samples: int, seed: int
+    true: np.ndarray, predicted: np.ndarray, n_genres: int, *, groups: Sequence[str], samples: int, seed: int, unscored: Sequence[int] = ()
 ) -> dict[str, tuple[float, float]]:
     """Compute 95 % intervals of accuracy and macro-F1 over artists.
 
@@ -73,6 +73,8 @@ def bootstrap(
         Artist of each item, or the item's own name if the artist is unknown.
     samples, seed : int
         Number of samples, and seed, of the bootstrap.
+    unscored : sequence of int
+        As for `macro_f1`.
 
     Returns
     -------
@@ -87,6 +89,7 @@ def bootstrap(
         weights = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))[group_of].astype(float)
         matrix = confusion(true, predicted, n_genres, weights)
         counted = np.where(has_items, matrix.sum(1) > 0, matrix.sum(0) > 0)
+        counted[list(unscored)] = False
         f1[i] = precision_recall_f1(matrix)[2][counted].mean()
         accuracy[i] = np.average(true == predicted, weights=weights)
     return {name: (float(low), float(high)) for name, (low, high) in

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -43,13 +45,21 @@ def precision_recall_f1(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
     return precision, recall, 2 * hits / np.maximum(predicted + true, 1e-12)
 
 
-def macro_f1(true: np.ndarray, predicted: np.ndarray, n_genres: int) -> float:
+def macro_f1(true: np.ndarray, predicted: np.ndarray, n_genres: int, *, unscored: Sequence[int] = ()) -> float:
     """Compute the mean F1 of the genres present or predicted.
 
-    It equals scikit-learn's ``f1_score(average="macro")``. The parameters are as for `confusion`.
+    It equals scikit-learn's ``f1_score(average="macro")``.
+
+    Parameters
+    ----------
+    true, predicted, n_genres
+        As for `confusion`.
+    unscored : sequence of int
+        Numbers of genres that have no item on purpose: their F1 of 0 is left out.
     """
     matrix = confusion(true, predicted, n_genres)
     seen = matrix.sum(0) + matrix.sum(1) > 0
+    seen[list(unscored)] = False
     return float(precision_recall_f1(matrix)[2][seen].mean())
 
 

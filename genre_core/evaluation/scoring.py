@@ -12,7 +12,14 @@ from genre_core.evaluation.metrics import confusion, macro_f1, precision_recall_
 
 
 def scores(
-    true: np.ndarray, probabilities: np.ndarray, genres: Sequence[str], *, groups: Sequence[str], samples: int, seed: int
+    true: np.ndarray,
+    probabilities: np.ndarray,
+    genres: Sequence[str],
+    *,
+    groups: Sequence[str],
+    samples: int,
+    seed: int,
+    unscored: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Compute the scores of predictions, over all items and per genre.
 
@@ -27,6 +34,8 @@ def scores(
         Artist of each item: see `bootstrap`.
     samples, seed : int
         Number of samples, and seed, of the bootstrap.
+    unscored : sequence of str
+        Genres that have no item on purpose: their F1 of 0 is left out of ``macro_f1``.
 
     Returns
     -------
@@ -35,14 +44,15 @@ def scores(
         ``precision``, ``recall``, ``f1`` and ``tracks`` (number of items) of each genre. Scores are rounded to four decimals.
     """
     predicted = probabilities.argmax(1)
-    intervals = bootstrap(true, predicted, len(genres), groups=groups, samples=samples, seed=seed)
+    left_out = [genres.index(genre) for genre in unscored]
+    intervals = bootstrap(true, predicted, len(genres), groups=groups, samples=samples, seed=seed, unscored=left_out)
     matrix = confusion(true, predicted, len(genres))
     by_genre = zip(genres, *precision_recall_f1(matrix), matrix.sum(1), strict=True)
     return {
         "accuracy": round(float((predicted == true).mean()), 4),
         "accuracy_low": round(intervals["accuracy"][0], 4),
         "accuracy_high": round(intervals["accuracy"][1], 4),
-        "macro_f1": round(macro_f1(true, predicted, len(genres)), 4),
+        "macro_f1": round(macro_f1(true, predicted, len(genres), unscored=left_out), 4),
         "macro_f1_low": round(intervals["macro_f1"][0], 4),
         "macro_f1_high": round(intervals["macro_f1"][1], 4),
         "top2_accuracy": round(top_accuracy(true, probabilities, 2), 4),

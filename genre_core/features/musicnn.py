@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -20,6 +21,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
+from genre_core.features.band_maximum import BandMaximum
 from genre_core.features.kinds import Kind
 from genre_core.features.spectrogram import FeatureSpec, mel_and_mfcc
 from genre_core.features.store import to_store_dtype
@@ -29,6 +31,7 @@ PATCH_FRAMES = 187
 PATCH_SECONDS = 3.0
 PATCH_HOP_FRAMES = 62  # about 1 s
 TAGS, PENULTIMATE, POOLS = slice(0, 50), slice(50, 250), slice(250, 1756)  # columns of the embeddings
+COLUMNS = {"tags": TAGS, "penultimate": PENULTIMATE, "pools": POOLS}
 WIDTH = 1756
 WEIGHTS = Path(__file__).parents[1] / "pretrained" / "msd_musicnn.safetensors"
 _EPSILON = 1e-3
@@ -74,15 +77,21 @@ class Backbone(nn.Module):
         self.tags = nn.Linear(200, 50)
 
     def convolve(self, mel: torch.Tensor) -> torch.Tensor:
-        """Convolve `mel` (B, T, 96) to feature maps (B, 753, T)."""
+        """Convolve `mel` (B, T, 96) to feature maps (B, 753, T), in operations that ONNX has.
+
+        `Convolver` computes the same in a third of the time.
+        """
         x = self.input(mel.unsqueeze(1))  # (B, 1, T, 96)
         parts = [layer(functional.pad(x, (0, 0, 3, 3))).amax(3) for layer in self.timbral]  # (B, 204, T)
         by_band = x.permute(0, 3, 1, 2).flatten(0, 1)  # (B * 96, 1, T): a temporal filter sees one band
         for layer, length in zip(self.temporal, _TEMPORAL_FRAMES, strict=True):
             y = layer(functional.pad(by_band, ((length - 1) // 2, length // 2)))  # TensorFlow's "same"
             parts.append(y.unflatten(0, (len(mel), -1)).amax(1))  # (B, 51, T)
-        maps = [torch.cat(parts, 1)]
-        maps.append(self.middle[0](maps[0]))
+        return self.deepen(torch.cat(parts, 1))
+
+    def deepen(self, front: torch.Tensor) -> torch.Tensor:
+        """Apply the middle layers to the maps `front` (B, 561, T), and return all maps (B, 753, T)."""
+        maps = [front, self.middle[0](front)]
         maps.append(self.middle[1](maps[1]) + maps[1])
         maps.append(self.middle[2](maps[2]) + maps[2])
         return torch.cat(maps, 1)
@@ -105,13 +114,63 @@ class Backbone(nn.Module):
         return torch.cat([self.tags(penultimate).sigmoid(), penultimate, pools], 1)
 
 
+def _constants(layer: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return filters (channels, frames, bands) and bias of a layer, and factor and offset of its batch norm."""
+    weight = layer.conv.weight[:, 0]
+    norm = layer.norm
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    return weight if weight.ndim == 3 else weight[..., None], layer.conv.bias, scale, norm.bias - norm.running_mean * scale
+
+
+class Convolver:
+    """Feature maps of a track, by matrix products.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    int8 : bool
+        Compute the first layer, nearly all the work, with 8-bit integers.
+    """
+
+    def __init__(self, backbone: Backbone, *, int8: bool = False) -> None:
+        self.backbone = backbone
+        self.filters = [BandMaximum(*_constants(layer), int8=int8) for layer in backbone.timbral]
+        weights, biases, scales, offsets = zip(*map(_constants, backbone.temporal), strict=True)
+        longest = max(_TEMPORAL_FRAMES)
+        # One filter bank of the longest length: the shorter filters get zeros on both sides.
+        padded = [
+            functional.pad(weight, (0, 0, (longest - 1) // 2 - (length - 1) // 2, longest // 2 - length // 2))
+            for weight, length in zip(weights, _TEMPORAL_FRAMES, strict=True)
+        ]
+        self.filters.append(BandMaximum(torch.cat(padded), torch.cat(biases), torch.cat(scales), torch.cat(offsets), int8=int8))
+
+    def maps(self, mel: torch.Tensor, highest: float) -> torch.Tensor:
+        """Convolve `mel` (T, 96) to feature maps (753, T).
+
+        `highest` is the largest absolute value of the track's normalised input: see `highest_input`.
+        """
+        x = self.backbone.input(mel[None, None])[0, 0]  # (T, 96)
+        front = torch.cat([filters(x, highest) for filters in self.filters], 1)  # (T, 561)
+        return self.backbone.deepen(front.T[None])[0]
+
+    def highest_input(self, mel: torch.Tensor) -> float:
+        """Return the largest absolute value of the normalised `mel` (T, 96)."""
+        ends = torch.stack([mel.min(), mel.max()])[None, None, None]  # the normalisation is monotone
+        return float(self.backbone.input(ends).abs().max())
+
+
+@functools.lru_cache(maxsize=2)
+def convolver(*, int8: bool = False) -> Convolver:
+    """Build the convolver of the packaged weights."""
+    return Convolver(load(), int8=int8)
+
+
 @functools.lru_cache(maxsize=1)
 def load() -> Backbone:
     """Load the backbone with the packaged weights, in float32."""
     state = {name: value.float() for name, value in load_file(WEIGHTS).items()}
     backbone = Backbone().eval().requires_grad_(False)
     backbone.load_state_dict(state)
-    backbone.timbral.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return backbone
 
 
@@ -184,17 +243,21 @@ def embeddings(y: np.ndarray) -> np.ndarray:
 
 
 @torch.inference_mode()
-def embed_decibel(mel_db: np.ndarray) -> np.ndarray:
-    """Compute `embeddings` from the log-mel of `decibel`, shape (T, 96), dB."""
-    backbone = load()
+def embed_decibel(mel_db: np.ndarray, *, int8: bool = False) -> np.ndarray:
+    """Compute `embeddings` from the log-mel of `decibel`, shape (T, 96), dB.
+
+    With `int8`, 8-bit integers compute the first layer.
+    """
+    backbone, convolve = load(), convolver(int8=int8)
     mel = log_mel(mel_db)
+    highest = convolve.highest_input(mel)
     total = len(mel)
     patch_frames = min(PATCH_FRAMES, total)
     embedded = []
     maps, first_frame_of_maps = torch.zeros(753, 0), 0  # the feature maps that later patches still need
     for start in range(0, total, _BLOCK_FRAMES):  # blocks bound the memory for long tracks
         low, end = max(0, start - _HALO_FRAMES), min(total, start + _BLOCK_FRAMES)
-        block_maps = backbone.convolve(mel[None, low : min(total, end + _HALO_FRAMES)])[0]  # (753, block and halo)
+        block_maps = convolve.maps(mel[low : min(total, end + _HALO_FRAMES)], highest)  # (753, block and halo)
         maps = torch.cat([maps, block_maps[:, start - low : end - low]], 1)
         count = max(0, (end - first_frame_of_maps - patch_frames) // PATCH_HOP_FRAMES + 1)
         if count:

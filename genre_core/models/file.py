@@ -43,6 +43,19 @@ class _Features(FeatureSettings):
     range_db: float = Field(0.0, ge=0, le=200)  # likewise
 
 
+class _Conformal(BaseModel):
+    """Section ``info.conformal``: what the prediction sets promise."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False, strict=True)  # strict: the values are used as they stand
+
+    coverage: float = Field(gt=0, lt=1)
+    threshold: float | None = Field(ge=0, le=1)
+    tracks: int = Field(ge=0, le=10**9)
+    artists: int = Field(ge=0, le=10**9)
+    method: str = Field("", max_length=1000)
+    reason: str = Field("", max_length=1000)
+
+
 class _Info(BaseModel):
     """Keys of ``info`` that the code reads; people read the other keys."""
 
@@ -53,7 +66,8 @@ class _Info(BaseModel):
     leaky: bool = False
     split_digest: str = Field("", max_length=100)
     train_tracks: int = Field(0, ge=0, le=10**9)
-    not_sure_below: float = Field(NOT_SURE_BELOW, ge=0, le=1)
+    not_sure_below: float = Field(NOT_SURE_BELOW, ge=0, le=1, strict=True)
+    conformal: _Conformal | None = None
     score: dict[str, Any] = {}
 
 

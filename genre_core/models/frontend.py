@@ -61,7 +61,7 @@ def compute_spectrograms(model: Model, y: np.ndarray, sample_rate: int) -> dict[
     return {kind: log_mel(resample(y, sample_rate, spec.sample_rate), spec) for kind, spec in spectrograms(model).items()}
 
 
-def features(model: Model, mels: Mapping[Kind, np.ndarray]) -> dict[Kind, np.ndarray]:
+def features(model: Model, mels: Mapping[Kind, np.ndarray], *, fast: bool = False) -> dict[Kind, np.ndarray]:
     """Compute the features of a model in the feature store's precision.
 
     Parameters
@@ -69,6 +69,8 @@ def features(model: Model, mels: Mapping[Kind, np.ndarray]) -> dict[Kind, np.nda
     model : GenreModel or Ensemble
     mels : mapping of str to np.ndarray [shape=(frames, n_mels), dtype=float32]
         Log-mel in dB for each key of `spectrograms`.
+    fast : bool
+        Compute embeddings with 8-bit integers.
 
     Returns
     -------
@@ -79,5 +81,5 @@ def features(model: Model, mels: Mapping[Kind, np.ndarray]) -> dict[Kind, np.nda
     if "mel" in mels:
         rows |= features_from_log_mel(mels["mel"], model.spec)
     if "musicnn" in mels:
-        rows["musicnn"] = to_store_dtype(musicnn.embed_decibel(mels["musicnn"]))
+        rows["musicnn"] = to_store_dtype(musicnn.embed_decibel(mels["musicnn"], int8=fast))
     return rows

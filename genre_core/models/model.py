@@ -11,6 +11,7 @@ import torch
 
 from genre_core import networks
 from genre_core.errors import GenreError
+from genre_core.evaluation import conformal
 from genre_core.evaluation.calibration import pooled
 from genre_core.features import musicnn
 from genre_core.features.feature_kind import FeatureKind, feature_kind
@@ -58,6 +59,7 @@ class Calibrated:
     """
 
     temperature: float
+    info: dict[str, Any]
 
     def probabilities(self, logits: torch.Tensor) -> np.ndarray:
         """Compute calibrated probabilities of each window, using the track temperature.
@@ -75,6 +77,26 @@ class Calibrated:
     def track_probabilities(self, logits: torch.Tensor) -> np.ndarray:
         """Pool the logits of a track's windows into calibrated probabilities ``(genres,)``."""
         return pooled(logits, self.temperature).numpy()
+
+    def prediction_set(self, probabilities: Mapping[str, float]) -> tuple[tuple[str, ...], float]:
+        """Choose the genres of which one is right with the promised probability.
+
+        Parameters
+        ----------
+        probabilities : mapping of str to float
+            Calibrated probability of each genre for a whole track.
+
+        Returns
+        -------
+        genres : tuple of str
+            Most probable genre first; empty if the model promises nothing.
+        coverage : float
+            Promised probability that one of them is right; 0 if the model promises nothing.
+        """
+        promise = self.info.get("conformal") or {}
+        if promise.get("threshold") is None:
+            return (), 0.0
+        return conformal.prediction_set(probabilities, promise["threshold"]), promise["coverage"]
 
 
 @dataclass
@@ -97,7 +119,7 @@ class GenreModel(Calibrated):
         Temperature of the calibration.
     info : dict
         Data set, protocol, seed and versions, for people; ``not_sure_below`` is the calibrated probability below which the model
-        answers "not sure".
+        answers "not sure"; ``conformal`` is what its prediction sets promise (`conformal.promise`).
     out_of_distribution : OutOfDistribution, optional
         Out-of-distribution score, for models that read embeddings.
     """

@@ -14,18 +14,18 @@ from pydantic import Field
 from torch import nn
 
 from genre_core.config import Section
-from genre_core.features.musicnn import PENULTIMATE, POOLS, TAGS
+from genre_core.errors import GenreError
+from genre_core.features.musicnn import COLUMNS
 from genre_core.networks import GenreNetwork
 
 FEATURE = "musicnn"
 NORMALISE = "dataset"  # the mean of a track tells its genre, so it must not be subtracted
-COLUMNS = {"tags": TAGS, "penultimate": PENULTIMATE, "pools": POOLS}
 
 
 class Hyperparameters(Section):
-    """Section ``model.musicnn``."""
+    """Section ``model.musicnn``; ``auto`` is for `genre_core.training.fit_all`, which replaces it by its choice."""
 
-    embedding: Literal["tags", "penultimate", "pools"]
+    embedding: Literal["auto", "tags", "penultimate", "pools"]
     dropout: float = Field(ge=0, lt=1)
 
 
@@ -34,6 +34,8 @@ class Network(GenreNetwork):
 
     def __init__(self, hyperparameters: Hyperparameters, n_bins: int, n_genres: int) -> None:
         super().__init__()
+        if hyperparameters.embedding == "auto":
+            raise GenreError("model.musicnn.embedding: auto is not a part of the backbone; choose tags, penultimate or pools")
         self.columns = COLUMNS[hyperparameters.embedding]
         width = self.columns.stop - self.columns.start
         self.head = nn.Sequential(nn.Dropout(hyperparameters.dropout), nn.Linear(2 * width, n_genres))

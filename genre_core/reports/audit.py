@@ -11,7 +11,7 @@ from genre_core.corpus.audit import Audit, AuditedTrack, Copies
 from genre_core.util.files import atomic, write_csv, write_json
 
 
-def write(found: Audit, out: str | Path, *, title: str, picture: str) -> None:
+def write(found: Audit, out: str | Path, *, title: str, picture: str, more: Sequence[str] = ()) -> None:
     """Write tracks.csv, pairs.csv, metrics.json and report.md to a folder.
 
     Parameters
@@ -24,6 +24,8 @@ def write(found: Audit, out: str | Path, *, title: str, picture: str) -> None:
         Name of the data set, for the heading of report.md.
     picture : str
         Path of the figure that report.md shows, relative to report.md.
+    more : sequence of str
+        Further lines of report.md.
 
     Raises
     ------
@@ -35,10 +37,10 @@ def write(found: Audit, out: str | Path, *, title: str, picture: str) -> None:
     write_csv(out / "pairs.csv", [f.name for f in fields(Copies)], map(asdict, found.pairs))
     write_json(out / "metrics.json", found.summary())
     with atomic(out / "report.md") as part:
-        part.write_text(report(found, title, picture), encoding="utf-8")
+        part.write_text(report(found, title, picture, more), encoding="utf-8")
 
 
-def report(found: Audit, title: str, picture: str) -> str:
+def report(found: Audit, title: str, picture: str, more: Sequence[str] = ()) -> str:
     """Return the result of an audit as Markdown.
 
     Parameters
@@ -49,6 +51,8 @@ def report(found: Audit, title: str, picture: str) -> str:
         Name of the data set, for the heading.
     picture : str
         Path of the figure that the page shows, relative to the page.
+    more : sequence of str
+        Further lines of the page.
     """
     summary = found.summary()
     lines = [
@@ -60,7 +64,7 @@ def report(found: Audit, title: str, picture: str) -> str:
     lines += [f"![Genres, lengths, levels and bandwidths]({picture})", "", "## Duplicates: the same recording twice", ""]
     if found.not_looked_at:
         lines += [f"{found.not_looked_at} tracks are precomputed features: they were not searched for duplicates or problems.", ""]
-    lines += _table(("a", "b", "score", "offset_s", "kind"), [asdict(p) for p in found.pairs], "No duplicates were found.")
+    lines += table(("a", "b", "score", "offset_s", "kind"), [asdict(p) for p in found.pairs], "No duplicates were found.")
     lines += ["", "## Across the data set's own split", ""]
     crossing = [f"- artist {artist}" for artist in found.crossing_artists]
     crossing += [f"- one recording: {p.a} and {p.b}" for p in found.crossing_pairs]
@@ -69,11 +73,12 @@ def report(found: Audit, title: str, picture: str) -> str:
         + (", because the data set has no split of its own." if not any(t.split for t in found.tracks) else ".")
     ]
     lines += ["", "## Files", ""]
-    lines += _table(("file", "problems"), [asdict(t) for t in found.tracks if t.problems], "No file has a problem.")
-    return "\n".join([*lines, ""])
+    lines += table(("file", "problems"), [asdict(t) for t in found.tracks if t.problems], "No file has a problem.")
+    return "\n".join([*lines, "", *more])
 
 
-def _table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], text_if_empty: str) -> list[str]:
+def table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], text_if_empty: str) -> list[str]:
+    """Return rows as lines of a Markdown table, or a text if there are none."""
     if not rows:
         return [text_if_empty]
     header = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]

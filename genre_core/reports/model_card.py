@@ -64,16 +64,16 @@ def card(
         "",
         "## Data",
         "",
-        f"- {data}: {info['train_tracks']} training, {info['valid_tracks']} validation and {test['tracks']} test tracks",
+        _tracks(model, test),
         f"- licence of the data: {LICENCES[data.split(maxsplit=1)[0]]}",
-        f"- split: protocol {test['protocol']}{'' if test['folds'] is None else ', fold {fold} of {folds}'.format(**test)}; "
+        f"- split: protocol {test['protocol']}{'' if test['fold'] is None else ', fold {fold} of {folds}'.format(**test)}; "
         f"scored on the {test['scored_on']}",
         f"- on more than one side of the split: {test['crossing_tracks']} tracks, {test['crossing_artists']} known artists"
         + (" - **leaky: the scores are too high**" if test["leaky"] else ""),
         "",
         "## Scores",
         "",
-        f"All scores are over tracks. The 95 % intervals are over {test['artists']} artists.",
+        f"All scores are over tracks. The 95 % intervals are over {test['artists']} artists." + _nested(test),
         "",
         "| score | value |",
         "|---|---|",
@@ -82,9 +82,11 @@ def card(
         f"| top-2 accuracy | {track['top2_accuracy']:.3f} |",
         f"| expected calibration error | {calibration['ece']:.3f}, without temperature scaling {calibration['ece_uncalibrated']:.3f} |",
         "",
+        _sets_line(test["prediction_sets"]),
+        "",
         "| genre | precision | recall | F1 | tracks |",
         "|---|---|---|---|---|",
-        *(f"| {g} | {s['precision']:.2f} | {s['recall']:.2f} | {s['f1']:.2f} | {s['tracks']} |" for g, s in test["genres"].items()),
+        *(_genre(genre, scores) for genre, scores in test["genres"].items()),
         "",
         "## Interventions: changes that keep the genre",
         "",
@@ -98,7 +100,9 @@ def card(
         none = "The accuracy falls under none of these changes: no interval is entirely below zero."
         lines += ["", f"The accuracy falls under: {fallen}." if fallen else none]
     else:
-        lines.append("Not measured: the data set contains no audio, or no test track is longer than a segment.")
+        fitted_on_all = "the model is fitted on all tracks, so there is no test track to change."
+        no_audio = "the data set contains no audio, or no test track is longer than a segment."
+        lines.append(f"Not measured: {fitted_on_all if test['protocol'] == 'all' else no_audio}")
     lines += ["", "## External clips", ""]
     if external["clips"]:
         drop = interval(*(external[f"accuracy_drop_{key}"] for key in ("from_test", "low", "high")), sign="+")
@@ -112,6 +116,45 @@ def card(
     else:
         lines.append(f"Not measured: no clip could be scored ({external['clips_failed']} failed, {external['clips_skipped']} skipped).")
     return "\n".join([*lines, "", "## Limits", "", *_limits(model, test, external, predictions), ""])
+
+
+def _sets_line(sets: Mapping[str, Any]) -> str:
+    """Say what the prediction sets promise and hold."""
+    if sets["reason"]:
+        return f"Prediction sets: none, {sets['reason']}."
+    return (
+        f"Prediction sets: they promise the true genre with a probability of {sets['promised']:g} to whole tracks of new artists like the "
+        f"{sets['calibrated_on_artists']} validation artists. On the test tracks their coverage is {format_score(sets, 'coverage')}, with "
+        f"{sets['mean_size']:.2f} genres in a set (each artist has the same weight)."
+    )
+
+
+def _genre(genre: str, scores: Mapping[str, Any]) -> str:
+    """Return the row of a genre; a genre without scored tracks has no scores."""
+    shown = [f"{scores[key]:.2f}" if scores["tracks"] else "-" for key in ("precision", "recall", "f1")]
+    return f"| {genre} | {' | '.join(shown)} | {scores['tracks']} |"
+
+
+def _tracks(model: Model, test: Mapping[str, Any]) -> str:
+    """Return the line that counts the tracks."""
+    data, info = model.info["data_set"], model.info
+    if test["protocol"] != "all":
+        return f"- {data}: {info['train_tracks']} training, {info['valid_tracks']} validation and {test['tracks']} test tracks"
+    unscored = ", ".join(test["fitted_on_all"]["unscored_genres"])
+    left_out = f"; left out of the score, because all tracks are of one artist: {unscored}" if unscored else ""
+    return f"- {data}: the model is fitted on all {info['train_tracks']} tracks; {test['tracks']} of them are scored{left_out}"
+
+
+def _nested(test: Mapping[str, Any]) -> str:
+    """Return what the scores of a model that is fitted on all tracks mean."""
+    if test["protocol"] != "all":
+        return ""
+    fitted = test["fitted_on_all"]
+    return (
+        f" They come from a nested cross-validation with {test['folds']} folds: for each track, the head was chosen and fitted without the "
+        f"tracks of its artist. The final head ({fitted['embedding']}, C {fitted['c']:g}) is fitted on all tracks and cannot be scored "
+        f"itself; its accuracy in plain cross-validation, {fitted['plain_accuracy']:.3f}, is optimistic, because it also chose the head."
+    )
 
 
 def _limits(model: Model, test: Mapping[str, Any], external: Mapping[str, Any], predictions: Sequence[Mapping[str, str]]) -> list[str]:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import genre_core
 from genre_core import config, networks
+from genre_core.corpus.catalogue import artist_group
 from genre_core.corpus.index import Index
 from genre_core.errors import GenreError
+from genre_core.evaluation import conformal
 from genre_core.evaluation.calibration import fit_temperature, pooled
 from genre_core.evaluation.scoring import validation_scores
 from genre_core.features import versions
 from genre_core.features.feature_kind import feature_kind
 from genre_core.features.store import FeatureStore, reader
 from genre_core.models import normalisation
-from genre_core.models.ensemble import Ensemble
+from genre_core.models.ensemble import Ensemble, Model
 from genre_core.models.file import load
 from genre_core.models.model import GenreModel
 from genre_core.project import AUGMENTED, DOWNLOADS, INDEX, MODEL, ORIGINAL, STORES, VERSIONS
@@ -106,6 +110,7 @@ def train_network(
         crops=params.augment.batches.crops and split.split["protocol"] != "segment",
         masks=feature.is_log_mel,
     )
+    _calibrate(model, [model.logits(t.features, t.starts_seconds) for t in valid], split, params.train.coverage)
     resumed = result.pop("resumed_from")
     short_versions = sum(map(len, versions_of_track.values())) - sum(len(t.versions) - 1 for t in train)
     note = f", resumed after epoch {resumed}" if resumed else ""
@@ -121,7 +126,7 @@ def combine_models(
 ) -> tuple[Ensemble, dict[str, Any], str]:
     """Combine the models of a folder into an ensemble.
 
-    Only the temperature of the ensemble is fitted, on the validation tracks.
+    Only its calibration is fitted, on the validation tracks.
 
     Parameters
     ----------
@@ -165,12 +170,22 @@ def combine_models(
     genres = [split.genres.index(split.tracks[track].genre) for track in valid]
     with reader(STORES, model.kinds) as read:
         logits = [model.score(read(track), starts) for track, starts in valid.items()]
-    model.temperature = fit_temperature(logits, genres)
+    _calibrate(model, logits, split, params.train.coverage)
     scores = validation_scores(torch.stack([pooled(x, 1.0) for x in logits]).numpy(), genres)
     row = {"epoch": 1, "lr": 0.0, "train_loss": scores["valid_loss"], **scores}
     write_csv(history, loop.HISTORY, [row])
     members_text = ", ".join(f"{path.stem} ({member.type})" for path, member in zip(paths, members, strict=True))
     return model, {"epochs": 1, "best_epoch": 1, "hardware": "cpu fp32", **scores}, f" of {len(members)} models: {members_text}"
+
+
+def _calibrate(model: Model, logits: Sequence[torch.Tensor], split: Index, coverage: float) -> None:
+    """Fit the temperature, then the threshold of the prediction sets, on the logits of the validation tracks."""
+    rows = [split.tracks[track] for track in split.starts("valid")]
+    genres = [split.genres.index(row.genre) for row in rows]
+    model.temperature = fit_temperature(logits, genres)
+    probabilities = np.array([model.track_probabilities(x) for x in logits])
+    groups = [artist_group(row.artist, row.track) for row in rows]
+    model.info["conformal"] = conformal.promise(np.array(genres), probabilities, groups, coverage, leaky=split.split["leaky"])
 
 
 def checkpoint_key(params: config.Params) -> str:

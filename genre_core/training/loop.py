@@ -16,7 +16,7 @@ from tqdm import tqdm
 from genre_core import networks
 from genre_core.config import Augment, Train
 from genre_core.errors import GenreError
-from genre_core.evaluation.calibration import fit_temperature, pooled
+from genre_core.evaluation.calibration import pooled
 from genre_core.evaluation.scoring import validation_scores
 from genre_core.models.model import GenreModel
 from genre_core.training import augment as training_augment
@@ -41,9 +41,9 @@ def fit(
     crops: bool,
     masks: bool,
 ) -> dict[str, Any]:
-    """Train `model.network`, keep the chosen weights, and fit the temperature.
+    """Train `model.network` and keep the chosen weights.
 
-    The temperature is fitted on the validation tracks. The best epoch has the highest macro-F1 of the validation tracks; if
+    The model is not calibrated. The best epoch has the highest macro-F1 of the validation tracks; if
     several epochs are equal, it has the lowest loss. With ``train.keep: last``, the last epoch is kept, because choosing an
     epoch by a few validation tracks is noisier than averaging the weights. The random numbers of an epoch depend only on (seed,
     epoch), so a resumed run gives the same bytes as an uninterrupted run.
@@ -148,7 +148,6 @@ def fit(
 
     network.load_state_dict(state.best)
     model.network = network.cpu()
-    model.temperature = fit_temperature([model.logits(t.features, t.starts_seconds) for t in valid], [t.genre for t in valid])
     best = state.rows[state.best_epoch - 1]
     return {
         "epochs": state.epoch,
@@ -176,7 +175,6 @@ def _solve(model: GenreModel, sampler: Sampler, valid: Sequence[ValidTrack], see
         loss = nn.functional.cross_entropy(torch.cat([model.network(batch) for batch in x.split(256)]), sampler.genres[track_of_window])
     row = {"epoch": 1, "lr": 0.0, "train_loss": loss.item(), **_validate(model, model.network, valid, cpu)}
     _write_history(history, [row])
-    model.temperature = fit_temperature([model.logits(t.features, t.starts_seconds) for t in valid], [t.genre for t in valid])
     return {"epochs": 1, "best_epoch": 1, "hardware": cpu.name, "resumed_from": None, **{k: _rounded(row[k]) for k in HISTORY[2:]}}
 
 

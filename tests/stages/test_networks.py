@@ -63,6 +63,7 @@ def test_an_ensemble_is_the_mean_of_its_members(own):
     shutil.copy(trained, members / "fnn.safetensors")
     done = run_stages(own, "train", "evaluate", model__type="ensemble")
     assert "of 2 models: cnn (cnn), fnn (fnn)" in done["train"]
+    assert metrics(own, "test")["prediction_sets"]["threshold"] == model_file.load(trained).info["conformal"]["threshold"]
     ensemble = Predictor(trained)
     assert isinstance(ensemble.model, Ensemble)
     ensemble.model.temperature = 1.0

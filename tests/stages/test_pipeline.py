@@ -16,10 +16,12 @@ from genre_core.analysis.interventions import INTERVENTIONS
 from genre_core.apps.cli import main as cli
 from genre_core.audio.io import decode, write
 from genre_core.audio.level import to_level
+from genre_core.corpus import index
 from genre_core.corpus.splits import NO_TEST
 from genre_core.errors import GenreError
 from genre_core.features.spectrogram import FeatureSpec, log_mel
 from genre_core.features.store import FeatureStore
+from genre_core.models import file as model_file
 from genre_core.util.files import digest, read_csv
 
 
@@ -38,11 +40,50 @@ def test_the_leaky_protocol_says_so_in_every_metric(own, capsys):
     again = ("segment", "explore", "augment", "train", "evaluate", "interventions", "validate_external")
     done = run_stages(own, *again, segment__protocol="segment")
     assert all("LEAKY" in done[name] for name in ("segment", "train", "evaluate"))
+    sets = metrics(own, "test")["prediction_sets"]
+    assert (sets["threshold"], sets["coverage"]) == (None, None)
+    assert "leaky" in sets["reason"]
     assert metrics(own, "train")["leaky"]
     assert metrics(own, "test")["leaky"]
     assert metrics(own, "external")["trained_on"]["leaky"]
     assert cli.main(["predict", "--model", str(own / "data/model/model.safetensors"), str(own / "data/raw/pop")]) == 0
     assert "LEAKY" in capsys.readouterr().out
+
+
+def test_prediction_sets_are_calibrated_on_valid_and_scored_on_test(project):
+    model = model_file.load(project / "data/model/model.safetensors")
+    promise, sets = model.info["conformal"], metrics(project, "test")["prediction_sets"]
+    assert (promise["coverage"], promise["tracks"], promise["artists"]) == (0.9, 10, 10)
+    split = index.read(project / "data/index")
+    limit = promise["threshold"]
+    assert (sets["promised"], sets["threshold"], sets["calibrated_on_artists"]) == (0.9, limit, 10)
+    scores, covered, sizes = [], [], []
+    with FeatureStore(project / "data/features/original.h5") as store:
+        for side in ("valid", "test"):
+            for track, starts in split.starts(side).items():
+                p = model.track_probabilities(model.logits(store.read("mel", track), starts))
+                true = model.genres.index(split.tracks[track].genre)
+                if side == "valid":
+                    scores.append(1 - p[true])
+                else:
+                    members = (1 - p <= limit) | (p == p.max())
+                    covered.append(members[true])
+                    sizes.append(members.sum())
+    assert limit == pytest.approx(max(scores), abs=2e-6)  # 0.9 needs all ten of 11 weights
+    assert model.temperature != 1
+    assert (sets["coverage"], sets["mean_size"]) == pytest.approx((np.mean(covered), np.mean(sizes)))
+    assert sets["coverage_low"] <= sets["coverage"] <= sets["coverage_high"]
+
+
+def test_too_few_validation_artists_promise_nothing(own):
+    run_stages(own, "train", "evaluate", train__coverage=0.95, train__epochs=1)
+    sets = metrics(own, "test")["prediction_sets"]
+    assert (sets["threshold"], sets["mean_size"]) == (None, None)
+    assert sets["reason"] == "10 artists are too few: a coverage of 0.95 needs 19"
+    run_stages(own, "summary")
+    card = run_stages(own, "card")
+    assert card
+    assert "Prediction sets: none, 10 artists are too few" in (own / "MODEL_CARD.md").read_text()
 
 
 def test_the_map_of_the_tracks_says_their_artists_and_needs_no_other_file(project):

@@ -52,6 +52,17 @@ def limited(*command, cwd, megabytes=3000, seconds=60):
         (lambda d, s: d["info"].update(not_sure_below=float("nan")), "NaN is not a number"),
         (lambda d, s: d["info"].update(not_sure_below=int("9" * 400)), "info.not_sure_below"),
         (lambda d, s: d["info"].update(not_sure_below=[0.5]), "info.not_sure_below"),
+        (lambda d, s: d["info"].update(not_sure_below="0.5"), "info.not_sure_below"),
+        (lambda d, s: d["info"].update(conformal="sure"), "info.conformal"),
+        (lambda d, s: d["info"]["conformal"].update(threshold="0.5"), "info.conformal.threshold"),
+        (lambda d, s: d["info"]["conformal"].update(threshold=True), "info.conformal.threshold"),
+        (lambda d, s: d["info"]["conformal"].update(threshold=1.5), "info.conformal.threshold"),
+        (lambda d, s: d["info"]["conformal"].update(threshold=float("inf")), "Infinity is not a number"),
+        (lambda d, s: d["info"]["conformal"].update(coverage=1.0), "info.conformal.coverage"),
+        (lambda d, s: d["info"]["conformal"].update(coverage=[0.9]), "info.conformal.coverage"),
+        (lambda d, s: [d["info"]["conformal"].pop("coverage")].clear(), "info.conformal.coverage"),
+        (lambda d, s: d["info"]["conformal"].update(artists=-1), "info.conformal.artists"),
+        (lambda d, s: d["info"]["conformal"].update(reason="x" * 100_000), "info.conformal.reason"),
         (lambda d, s: d["info"].update(train_tracks="\x1b[2J"), "info.train_tracks"),
         (lambda d, s: d["info"].update(score="good"), "info.score"),
         (lambda d, s: d.update(temperature=int("9" * 5000)) if False else {"genre_core": '{"format": ' + "9" * 5000 + "}"}, "damaged"),
@@ -81,7 +92,7 @@ def ensemble(project, path, **info):
 
 def test_an_ensemble_s_info_is_checked(project, tmp_path):
     assert model_file.load(ensemble(project, tmp_path / "good.safetensors")).type == "ensemble"
-    for info in ({"not_sure_below": 7}, {"leaky": "\x1b[31m"}, {"data_set": ["x"]}):
+    for info in ({"not_sure_below": 7}, {"conformal": {"coverage": 0.9, "threshold": "all"}}, {"leaky": "\x1b[31m"}, {"data_set": ["x"]}):
         with pytest.raises(GenreError, match="info"):
             model_file.load(ensemble(project, tmp_path / "e.safetensors", **info))
 

@@ -18,6 +18,7 @@ from genre_core.apps.cli import main as cli_main
 from genre_core.audio.io import decode
 from genre_core.errors import AudioError
 from genre_core.inference.predictor import Predictor
+from genre_core.models import file as model_file
 
 
 @pytest.fixture(scope="module")
@@ -88,14 +89,47 @@ def test_predict_prints_a_line_a_file(project, model, capsys):
     assert all(line.split(": ")[1].count(",") == 1 for line in lines[1:])
 
 
+def test_a_set_is_named_where_it_has_more_genres_than_one(project, model, capsys, tmp_path):
+    own = model_file.load(model)
+    file = project / "data/raw/jazz/jazz.00000.wav"
+    names = list(Predictor(own).predict_file(file).probabilities)
+    values = list(Predictor(own).predict_file(file).probabilities.values())
+    for size, text in ((1, ""), (2, "{} or {}"), (3, "{}, {} or {}"), (10, "")):
+        own.info["conformal"] = {**own.info["conformal"], "coverage": 0.95, "threshold": 1 - values[size - 1] + 1e-9}
+        model_file.save(own, tmp_path / "m.safetensors")
+        said = Predictor(tmp_path / "m.safetensors").predict_file(file)
+        assert (said.prediction_set, said.coverage) == (tuple(names[:size]), 0.95)
+        _, out, _ = genre("predict", file, "--model", tmp_path / "m.safetensors", capsys=capsys)
+        line = out.splitlines()[1]
+        assert ("sure that one" in line) == bool(text)
+        assert not text or line.endswith(f"; {text.format(*names)}, 95 % sure that one of them is right")
+
+
+def test_nothing_is_promised_for_silence_or_by_a_model_without_calibration(model, write_tone, rng):
+    own = model_file.load(model)
+    own.info["conformal"]["threshold"] = 0.9
+    noise = rng.normal(0, 0.1, 4 * 22050).astype(np.float32)
+    assert Predictor(own).predict(noise, 22050).prediction_set
+    with pytest.warns(UserWarning, match="silent"):
+        silent = Predictor(own).predict(np.zeros(4 * 22050, np.float32), 22050)
+    assert (silent.prediction_set, silent.coverage) == ((), 0.0)
+    for without in ({**own.info["conformal"], "threshold": None}, None):
+        own.info["conformal"] = without
+        said = Predictor(own).predict(noise, 22050)
+        assert (said.prediction_set, said.coverage) == ((), 0.0)
+
+
 def test_predict_as_json(project, model, capsys, write_tone):
     stereo = write_tone("tone ü.flac", seconds=5, sample_rate=44100, channels=2)
     code, out, _ = genre("predict", stereo, project / "data/raw/pop/pop.00000.wav", "--model", model, "--json", capsys=capsys)
     parsed = json.loads(out)
     assert code == 0
-    assert [set(entry) for entry in parsed] == [{"file", "genre", "sure", "probabilities", "seconds", "damage", "model"}] * 2
+    keys = {"file", "genre", "sure", "probabilities", "prediction_set", "coverage", "seconds", "damage", "model"}
+    assert [set(entry) for entry in parsed] == [keys] * 2
     assert parsed[0]["file"] == str(stereo)
     assert parsed[0]["seconds"] == 5
+    assert parsed[0]["genre"] in parsed[0]["prediction_set"]
+    assert parsed[0]["coverage"] == 0.9
     assert len(parsed[0]["probabilities"]) == 10
     assert parsed[0]["genre"] == max(parsed[0]["probabilities"], key=parsed[0]["probabilities"].get)
 

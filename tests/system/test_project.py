@@ -1,11 +1,16 @@
 """The files that DVC and people read agree with the code."""
 
 import re
+import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from helpers.base_only import PROJECT, canonical
 from helpers.closure import ROOT
+from helpers.pipeline import metrics, ran
+from helpers.project import run
 from packaging.requirements import Requirement
 
 LOCK = ROOT / "requirements.lock"
@@ -62,3 +67,28 @@ def test_make_help_names_every_target():
     targets = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)[0].split()
     for target in targets:
         assert re.search(rf"make {target}\b", shown), target
+
+
+@pytest.mark.parametrize(("music", "words"), [((), "MUSIC is missing"), (("MUSIC=/nowhere it's",), "MUSIC=/nowhere it's is not a folder")])
+def test_make_mine_refuses_what_is_no_folder_before_it_installs(tmp_path, music, words):
+    done = subprocess.run(
+        ["make", "--no-print-directory", f"VENV={tmp_path}/venv", "mine", *music], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {words}")
+    assert not (tmp_path / "venv").exists()
+
+
+def test_make_mine_trains_on_a_folder_of_any_name(own, tmp_path):
+    music = tmp_path / "Björk's $HOME, {best} music"
+    for genre in ("jazz", "metal"):
+        shutil.copytree(own / "data/raw" / genre, music / genre)
+    settings = ("SETTINGS=workers=1 evaluate.bootstrap_samples=200", f"MUSIC={str(music).replace('$', '$$')}")
+    done = run("make", "--no-print-directory", f"VENV={Path(sys.executable).parents[1]}", "READY=", "mine", *settings, cwd=own)
+    assert "fitted on all 6 tracks of the folder data set" in done.stdout
+    test = metrics(own, "test")
+    assert (test["protocol"], test["tracks"], test["fitted_on_all"]["tracks"]) == ("all", 6, 6)
+    assert not {"explore", "interventions", "fetch_external", "validate_external"} & set(ran(done))
+    said = run("genre", "predict", str(music / "jazz"), cwd=own).stdout.splitlines()
+    assert said[0].startswith("model data/model/model.safetensors: musicnn trained on folder, 6 tracks, protocol all; accuracy ")
+    assert len(said) == 4

@@ -21,9 +21,14 @@ LIMITS = uploads.Limits(megabytes=3, seconds=40, decode_seconds=20)
 
 
 @pytest.fixture(scope="module")
-def served():
+def predictor():
+    return Predictor("pretrained")
+
+
+@pytest.fixture(scope="module")
+def served(predictor):
     """Address of a server with tight limits."""
-    app = api.application(Predictor("pretrained"), "pretrained", "model pretrained", LIMITS)
+    app = api.application(predictor, "pretrained", "model pretrained", LIMITS)
     with serve_server.listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
         server = serve_server.server(app)
@@ -48,6 +53,7 @@ def test_the_api_says_what_the_predictor_says(served, tmp_path):
     assert status == 200
     assert said["genre"] == wanted.genre
     assert said["probabilities"] == pytest.approx(wanted.probabilities)
+    assert (said["prediction_set"], said["coverage"]) == ([], 0)  # 8 s are too few for a promise
     assert np.array(said["timeline"]["probabilities"]).shape == wanted.timeline.shape == (4, 10)
 
 
@@ -141,6 +147,33 @@ def test_a_dropped_file_is_answered_and_a_wrong_one_told_so(page, tmp_path):
     page.locator("#drop input[type=file]").set_input_files(tmp_path / "text.mp3")
     expect(page.locator("#note")).to_contain_text("text.mp3: not audio that can be decoded", timeout=60_000)
     expect(page.locator("#timeline img")).to_have_count(0)
+
+
+@pytest.mark.parametrize("size", [1, 3, 10])
+def test_a_prediction_set_is_shown_as_text(page, served, predictor, tmp_path, size):
+    """Only if it has more genres than one, and not all; the genre's name is never interpreted."""
+    model = predictor.model
+    before = model.out_of_distribution, model.info["conformal"], model.genres
+    file = wav(tmp_path / "song.wav", music(16))
+    try:
+        ranked = list(predictor.predict_file(file).probabilities)
+        evil = "<b id=evil>x</b>"
+        model.out_of_distribution, model.genres = None, [evil if genre == ranked[1] else genre for genre in model.genres]
+        ranked[1] = evil
+        limit = 1 - list(predictor.predict_file(file).probabilities.values())[size - 1] + 1e-9
+        model.info["conformal"] = {**model.info["conformal"], "coverage": 0.95, "threshold": limit}
+        _, said = post(served, file.read_bytes(), "song.wav")
+        assert (said["prediction_set"], said["coverage"]) == (ranked[:size], 0.95)
+        page.locator("#drop input[type=file]").set_input_files(file)
+        expect(page.locator("#note")).to_contain_text("song.wav, 16 s", timeout=60_000)
+        text = "{}, {} or {}: 95 % sure that one of them is right.".format(*ranked)
+        expect(page.get_by_text(text)).to_have_count(int(size == 3))
+        expect(page.get_by_text("sure that one of them")).to_have_count(int(size == 3))
+        assert page.locator("#evil").count() == 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        shot(page, f"serve-set-{size}")
+    finally:
+        model.out_of_distribution, model.info["conformal"], model.genres = before
 
 
 def test_a_recording_is_answered(page):

@@ -14,7 +14,7 @@ from genre_core.terminal import say, say_json
 
 def _with_text_names(result: Any) -> Any:
     """Give a result of `tables.of_file` names that are composed Unicode (NFC), without undecodable bytes."""
-    from genre_core.datasets.listing import nfc
+    from genre_core.corpus.catalogue import nfc
 
     if isinstance(result, list):
         return [{**row, "filename": as_text(row["filename"]), "label": nfc(as_text(row["label"]))} for row in result]

@@ -21,6 +21,7 @@ from genre_core.util.memory import is_out_of_memory
 
 _DEFAULT_MODEL_HELP = f"default: {MODEL} if it was trained on real music, else pretrained"
 _FILES_HELP = "audio file of any format, or a folder with audio files"
+_STORE_HELP = "file that keeps the embeddings (default: genre-pipeline/embeddings.sqlite in the user's cache folder)"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -102,12 +103,17 @@ def parser() -> argparse.ArgumentParser:
         "Find duplicates of a recording, artists on two sides of a split, and damaged audio. "
         "Exit code 0: no problem found, 1: problems found, 2: the data set cannot be read.",
         "genre audit my_music --out audit/ --json",
-        shown="{pairs: [{a, b, score, offset_s}], tracks: [{file, problems}]}",
+        shown="{pairs: [{a, b, score, offset_s}], tracks: [{file, problems}]}, with --labels also labels: {suspects, judged, notes}",
     )
     audit.add_argument(
         "folder", nargs="?", default="data/raw", metavar="FOLDER", help="folder that holds <genre>/<file> (default: %(default)s)"
     )
     audit.add_argument("--out", type=Path, metavar="DIR", help="write report.md, report.png, tracks.csv and pairs.csv to this folder")
+    audit.add_argument(
+        "--labels",
+        action="store_true",
+        help="also list labels that look wrong; with --out in labels.csv, which the pipeline reads once corrected (segment.labels)",
+    )
 
     explain = command(
         "explain",
@@ -137,6 +143,21 @@ def parser() -> argparse.ArgumentParser:
     listen.add_argument(
         "--context", type=_seconds, default=15.0, metavar="S", help="seconds of audio used for an answer (default: %(default)s)"
     )
+
+    similar = command(
+        "similar",
+        "tracks of a folder that sound like a song",
+        "List the tracks of a folder that sound most like a song: first those of other artists. Their embeddings are computed once, and "
+        "kept in a store. Exit code 2 if a file could not be used.",
+        "genre similar song.mp3 my_music --top 20 --m3u like_song.m3u8",
+        shown="{file, artist, tracks, nearest: [{file, artist, similarity, same_artist}], failed}",
+    )
+    similar.add_argument("song", metavar="SONG", help="audio file of any format, inside or outside of the folder")
+    similar.add_argument("folder", metavar="FOLDER", help="folder with audio files; its metadata.csv, or the files' tags, name the artists")
+    similar.add_argument("--top", type=_positive, default=10, metavar="K", help="tracks to list (default: %(default)s)")
+    similar.add_argument("--any-artist", action="store_true", help="list by similarity alone, also the tracks of the same artist")
+    similar.add_argument("--m3u", type=Path, metavar="OUT.M3U8", help="write the tracks as a playlist")
+    similar.add_argument("--store", type=Path, metavar="PATH", help=_STORE_HELP)
 
     export = command(
         "export",
@@ -183,6 +204,13 @@ def parser() -> argparse.ArgumentParser:
         help="further name or address under which browsers may open the page, besides localhost and --host; can be repeated",
     )
     serve.add_argument("--port", type=_port, default=7860, help="default: %(default)s")
+
+    serve.add_argument(
+        "--library",
+        type=Path,
+        metavar="FOLDER|STORE",
+        help="show the five most similar tracks of this folder with music, or of a store of `genre similar`",
+    )
 
     completion = command(
         "completion",
@@ -262,7 +290,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _writes_file(chosen: argparse.Namespace) -> bool:
     """Tell whether a command does more than print, so that it goes on without a reader."""
-    return chosen.command in ("features", "export", "serve") or bool(getattr(chosen, "out", None) or getattr(chosen, "timeline", None))
+    return chosen.command in ("features", "export", "serve") or any(getattr(chosen, name, None) for name in ("out", "timeline", "m3u"))
 
 
 def _warn(message: Warning | str, *rest: object, **more: object) -> None:

@@ -56,7 +56,7 @@ def predict(chosen: argparse.Namespace) -> int:
                 top = list(result.probabilities.items())[: chosen.top]
                 answer = ", ".join(f"{genre} {p:.2f}" for genre, p in top)
                 damage = f" [{result.damage}]" if result.damage else ""
-                say(f"{file}: {answer if result.sure else f'not sure ({answer})'}{damage}")
+                say(f"{file}: {answer if result.sure else f'not sure ({answer})'}{_promise(result)}{damage}")
     if chosen.json:
         say_json([_as_json(file, result, name) for file, result in predictions])
     if chosen.timeline and predictions:
@@ -76,12 +76,22 @@ def predict(chosen: argparse.Namespace) -> int:
     return WRONG_INPUT if errors else 0
 
 
+def _promise(result: Prediction) -> str:
+    """Say which genres the prediction set holds; empty if this adds nothing to the answer."""
+    genres = result.prediction_set
+    if not 1 < len(genres) < len(result.probabilities):
+        return ""
+    return f"; {', '.join(genres[:-1])} or {genres[-1]}, {100 * result.coverage:.3g} % sure that one of them is right"
+
+
 def _as_json(file: str, result: Prediction, model: str) -> dict[str, object]:
     return {
         "file": file,
         "genre": result.genre,
         "sure": result.sure,
         "probabilities": result.probabilities,
+        "prediction_set": result.prediction_set,
+        "coverage": result.coverage,
         "seconds": round(result.seconds, 3),
         "damage": result.damage,
         "model": model,

@@ -39,6 +39,8 @@ def as_json(said: Prediction, name: str, model_name: str, genres: list[str]) -> 
         "genre": said.genre,
         "sure": said.sure,
         "probabilities": said.probabilities,
+        "prediction_set": said.prediction_set,
+        "coverage": said.coverage,
         "seconds": round(said.seconds, 3),
         "damage": said.damage,
         "model": model_name,

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from genre_core.apps.serve.answers import as_json, live_json, pictures
 from genre_core.apps.serve.guard import LOOPBACK, Guard
+from genre_core.apps.serve.nearest import NearestTracks
 from genre_core.apps.serve.uploads import Limits, RefusedError, drain, judge, receive, temporary_file
 from genre_core.apps.serve.work import RETRY_AFTER_SECONDS, Bench, BusyError
 from genre_core.errors import GenreError
@@ -36,7 +37,12 @@ _PAGES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js", "/s
 
 
 def application(
-    predictor: Predictor, model_name: str, introduction: str, limits: Limits | None = None, hosts: Iterable[str] = LOOPBACK
+    predictor: Predictor,
+    model_name: str,
+    introduction: str,
+    limits: Limits | None = None,
+    hosts: Iterable[str] = LOOPBACK,
+    library: NearestTracks | None = None,
 ) -> Guard:
     """Build the ASGI application of the page and the API.
 
@@ -51,6 +57,8 @@ def application(
         Limits of an upload; by default those of `Limits`.
     hosts : iterable of str
         Host names and addresses allowed in requests: see `Guard`.
+    library : NearestTracks, optional
+        Library in which tracks that sound like an upload are looked for.
 
     Returns
     -------
@@ -72,6 +80,7 @@ def application(
             share_cores()
             prediction, audio = judge(predictor, file, name, limits)
             answer = as_json(prediction, name, model_name, predictor.model.genres)
+            answer["nearest"] = library.of(audio, file, name, limits) if library else []
             return {**answer, "pictures": pictures(predictor, prediction, audio, name)} if with_pictures else answer
 
         with temporary_file() as file:

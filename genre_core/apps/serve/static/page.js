@@ -17,6 +17,14 @@ function say(target, title, text, wrong = false) {
   target.replaceChildren(element("strong", title), element("p", text, "quiet"));
 }
 
+// Genres of which one is right with a promised probability; empty if this adds nothing to the answer.
+function promise(result) {
+  const genres = result.prediction_set;
+  if (genres.length < 2 || genres.length === Object.keys(result.probabilities).length) return "";
+  const share = Number((100 * result.coverage).toPrecision(3));
+  return `${genres.slice(0, -1).join(", ")} or ${genres.at(-1)}: ${share} % sure that one of them is right.`;
+}
+
 function bars(target, probabilities, count) {
   const rows = Object.entries(probabilities ?? {}).slice(0, count).map(([genre, share]) => {
     const row = element("li");
@@ -29,6 +37,16 @@ function bars(target, probabilities, count) {
     return row;
   });
   target.replaceChildren(...rows);
+}
+
+function similar(tracks) {
+  const rows = tracks.map((track) => {
+    const row = element("li", track.file);
+    row.append(element("span", `${track.artist ? ` ${track.artist},` : ""} ${track.similarity.toFixed(2)}`, "quiet"));
+    return row;
+  });
+  at("nearest").replaceChildren(...rows);
+  at("similar").hidden = !rows.length;
 }
 
 function picture(target, url, name) {
@@ -53,6 +71,7 @@ async function ask(blob, name) {
   say(note, "Predicting ...", name);
   bars(at("genres"), {}, 5);
   at("pictures").hidden = true;
+  similar([]);
   for (const id of ["timeline", "carried"]) picture(at(id), null);
   if (blob.size > about.megabytes * 1e6) {
     say(note, "Could not be used", `${name}: larger than ${about.megabytes} MB; cut it`, true);
@@ -76,7 +95,9 @@ async function ask(blob, name) {
     const text = `${name}, ${result.seconds.toFixed(0)} s${result.damage ? `, ${result.damage}` : ""}.`;
     if (result.sure) say(note, result.genre, text);
     else say(note, "Not sure", `Perhaps ${result.genre}, but this is more likely wrong than right. ${text}`);
+    if (promise(result)) note.append(element("p", promise(result)));
     bars(at("genres"), result.probabilities, 5);
+    similar(result.nearest);
     picture(at("timeline"), result.pictures.timeline, "genres over the track");
     picture(at("carried"), result.pictures.carried, "effect of each frequency band and moment");
     at("pictures").hidden = false;
