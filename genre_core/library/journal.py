@@ -15,8 +15,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from genre_core.audio.tag_formats.edits import Edit, LayoutError, in_order
 from genre_core.errors import GenreError, as_text
+from genre_core.library.tag_formats.edits import Edit, LayoutError, in_order
 from genre_core.util.files import plain_file
 from genre_core.util.jsonl import MAX_FILE_BYTES, LineWriter, read_lines
 

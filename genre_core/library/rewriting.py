@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from genre_core.audio.tag_formats.edits import Edit, LayoutError, splice
 from genre_core.errors import AudioError
+from genre_core.library.tag_formats.edits import Edit, LayoutError, splice
 from genre_core.util.files import atomic
 
 

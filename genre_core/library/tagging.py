@@ -13,14 +13,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from genre_core.audio.tag_formats.edits import Edit, Fields, reverse
-from genre_core.audio.tag_formats.formats import MAX_LETTERS, edits_for
-from genre_core.audio.tag_formats.reading import check_copy, read_fields
 from genre_core.datasets.listing import leaves
 from genre_core.errors import AudioError, GenreError
 from genre_core.inference.predictor import Prediction, Predictor
 from genre_core.library.journal import Change, Journal, path_fields, replaced_by
 from genre_core.library.rewriting import check_writable, is_same, replaced
+from genre_core.library.tag_formats.edits import Edit, Fields, reverse
+from genre_core.library.tag_formats.formats import MAX_LETTERS, edits_for
+from genre_core.library.tag_formats.reading import check_copy, read_fields
 from genre_core.util.files import read_csv
 from genre_core.util.parallel import cores, one_thread
 

@@ -55,6 +55,7 @@ def test_predict_needs_the_base_dependencies_alone(folder):
         (["serve"], ("starlette", "app")),
         (["export", "g.onnx"], ("onnx", "export")),
         (["listen"], ("sounddevice", "listen")),
+        (["tag", "song.wav"], ("mutagen", "tags")),
     ],
 )
 def test_a_command_without_its_extra_names_the_remedy(folder, arguments, missing):
@@ -65,10 +66,12 @@ def test_a_command_without_its_extra_names_the_remedy(folder, arguments, missing
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("extra", ["pipeline", "app", "export", "listen"])
+@pytest.mark.parametrize("extra", ["pipeline", "app", "export", "listen", "tags"])
 def test_every_package_of_an_extra_has_a_remedy(extra):
     for requirement in EXTRAS[extra]:
         name = Requirement(requirement).name
-        assert missing_extra(f"{MODULES.get(name, name)}.part") in [f"{name}; pip install '.[{known}]'" for known in (extra, "pipeline")]
+        assert missing_extra(f"{MODULES.get(name, name)}.part") in [
+            f"{name}; pip install '.[{known}]'" for known in (extra, "pipeline", "tags")
+        ]
     assert missing_extra("torch") is None
     assert missing_extra(None) is None

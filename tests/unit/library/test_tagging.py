@@ -14,10 +14,11 @@ from mutagen import flac
 
 from genre_core.apps.cli.main import main
 from genre_core.audio.io import write
-from genre_core.audio.tag_formats.reading import read_fields
 from genre_core.errors import GenreError
 from genre_core.inference.predictor import Predictor
+from genre_core.library import rewriting
 from genre_core.library.journal import Journal, default_path, pending
+from genre_core.library.tag_formats.reading import read_fields
 from genre_core.library.tagging import Tagger, read_names
 from genre_core.models.file import path_of, save
 from genre_core.util.files import digest
@@ -177,6 +178,24 @@ def test_mode_links_and_attributes(small, tmp_path):
     assert os.getxattr(file, "user.note") == b"kept"
     assert (tmp_path / "cache.flac").read_bytes() == before
     assert read_fields(file).genres
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only the superuser has files of others")
+def test_a_private_file_of_another_user_stays_so_while_it_is_copied(small, monkeypatch):
+    file, modes = small / "tagged.flac", []
+    real = rewriting.splice
+
+    def splice(source, target, edits):
+        modes.append(stat.S_IMODE(os.fstat(target.fileno()).st_mode))
+        return real(source, target, edits)
+
+    monkeypatch.setattr(rewriting, "splice", splice)
+    os.chown(file, 1234, 1235)
+    file.chmod(0o600)
+    assert tag(file) == 0
+    now = file.stat()
+    assert (now.st_uid, now.st_gid, stat.S_IMODE(now.st_mode)) == (1234, 1235, 0o600)
+    assert modes == [0o600]
 
 
 def test_a_link_is_followed_only_within_the_folder(small, tmp_path, capsys):

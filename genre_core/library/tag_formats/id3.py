@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from genre_core.audio.tag_formats.edits import NOTE, Edit, Fields, LayoutError, growth, read_at
+from genre_core.library.tag_formats.edits import NOTE, Edit, Fields, LayoutError, growth, read_at
 
 MAX_TAG_BYTES = 100_000_000
 V1_BYTES = 128

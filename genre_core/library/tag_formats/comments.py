@@ -5,7 +5,7 @@ The structure is that of "Ogg Vorbis I format specification: comment field and h
 
 from __future__ import annotations
 
-from genre_core.audio.tag_formats.edits import NOTE, Edit, Fields, LayoutError
+from genre_core.library.tag_formats.edits import NOTE, Edit, Fields, LayoutError
 
 _MAX_COMMENTS = 100_000
 _VENDOR = b"genre-pipeline"

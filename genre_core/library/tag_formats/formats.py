@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from genre_core.audio.tag_formats import flac, id3, iff, mp4, ogg
-from genre_core.audio.tag_formats.edits import Edit, Fields, LayoutError, blocks, in_order, read_at
 from genre_core.audio.tags import MAX_FILE_BYTES
 from genre_core.errors import AudioError, GenreError
+from genre_core.library.tag_formats import flac, id3, iff, mp4, ogg
+from genre_core.library.tag_formats.edits import Edit, Fields, LayoutError, blocks, in_order, read_at
 from genre_core.util.files import plain_file
 
 MAX_LETTERS = 200  # of a value

@@ -6,10 +6,10 @@ import pytest
 from helpers.tagged import FORMATS, PICTURE, make_all, other_fields, samples
 from mutagen import flac, id3, mp3, mp4, oggopus, oggvorbis
 
-from genre_core.audio.tag_formats.edits import Edit, Fields, LayoutError, in_order, reverse, splice
-from genre_core.audio.tag_formats.formats import audio_digest, edits_for, format_of
-from genre_core.audio.tag_formats.reading import check_copy, read_fields
 from genre_core.errors import AudioError
+from genre_core.library.tag_formats.edits import Edit, Fields, LayoutError, in_order, reverse, splice
+from genre_core.library.tag_formats.formats import audio_digest, edits_for, format_of
+from genre_core.library.tag_formats.reading import check_copy, read_fields
 
 SEVERAL = Fields(("Hip-Hop", "Räp"), ("chill", "sad"), "genre=hiphop; probability=0.900; model=0123456789ab")
 LONG = Fields(tuple(f"{i} " + "ü" * 150 for i in range(40)), (), "x" * 150)  # more than any padding

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import BinaryIO
 
-from genre_core.audio.tag_formats import comments
-from genre_core.audio.tag_formats.edits import Edit, Fields, LayoutError, blocks, read_at
+from genre_core.library.tag_formats import comments
+from genre_core.library.tag_formats.edits import Edit, Fields, LayoutError, blocks, read_at
 
 MAX_COMMENT_BYTES = 64_000_000
 _HEADER_BYTES = 27

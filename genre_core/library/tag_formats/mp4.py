@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from genre_core.audio.tag_formats.edits import NOTE, Edit, Fields, LayoutError, blocks, growth, read_at
+from genre_core.library.tag_formats.edits import NOTE, Edit, Fields, LayoutError, blocks, growth, read_at
 
 _MAX_ATOMS = 100_000
 _MAX_TABLE_BYTES = 100_000_000

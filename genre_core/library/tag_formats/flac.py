@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from genre_core.audio.tag_formats import comments
-from genre_core.audio.tag_formats.edits import Edit, Fields, LayoutError, blocks, growth, read_at
-from genre_core.audio.tag_formats.id3 import tag_bytes
+from genre_core.library.tag_formats import comments
+from genre_core.library.tag_formats.edits import Edit, Fields, LayoutError, blocks, growth, read_at
+from genre_core.library.tag_formats.id3 import tag_bytes
 
 STREAM_INFO, PADDING, COMMENT = 0, 1, 4  # kinds of blocks
 _MAX_BLOCKS = 10_000

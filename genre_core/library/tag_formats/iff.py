@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
-from genre_core.audio.tag_formats import id3
-from genre_core.audio.tag_formats.edits import Edit, Fields, LayoutError, blocks, growth, read_at
+from genre_core.library.tag_formats import id3
+from genre_core.library.tag_formats.edits import Edit, Fields, LayoutError, blocks, growth, read_at
 
 _MAX_CHUNKS = 100_000
 _AUDIO = (b"data", b"SSND")

@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from genre_core.audio.tag_formats import flac, iff
-from genre_core.audio.tag_formats.edits import NOTE, Fields
-from genre_core.audio.tag_formats.formats import AIFF, MAX_LETTERS, MP3, MP4, WAV, Format, audio_digest, format_of, with_file
 from genre_core.errors import AudioError, one_line
+from genre_core.library.tag_formats import flac, iff
+from genre_core.library.tag_formats.edits import NOTE, Fields
+from genre_core.library.tag_formats.formats import AIFF, MAX_LETTERS, MP3, MP4, WAV, Format, audio_digest, format_of, with_file
 
 _MAX_VALUES = 64
 _KEYS: dict[str, dict[str, tuple[str, ...]]] = {
