@@ -29,6 +29,7 @@ PATCH_FRAMES = 187
 PATCH_SECONDS = 3.0
 PATCH_HOP_FRAMES = 62  # about 1 s
 TAGS, PENULTIMATE, POOLS = slice(0, 50), slice(50, 250), slice(250, 1756)  # columns of the embeddings
+COLUMNS = {"tags": TAGS, "penultimate": PENULTIMATE, "pools": POOLS}
 WIDTH = 1756
 WEIGHTS = Path(__file__).parents[1] / "pretrained" / "msd_musicnn.safetensors"
 _EPSILON = 1e-3

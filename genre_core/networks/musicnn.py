@@ -15,12 +15,11 @@ from torch import nn
 
 from genre_core.config import Section
 from genre_core.errors import GenreError
-from genre_core.features.musicnn import PENULTIMATE, POOLS, TAGS
+from genre_core.features.musicnn import COLUMNS
 from genre_core.networks import GenreNetwork
 
 FEATURE = "musicnn"
 NORMALISE = "dataset"  # the mean of a track tells its genre, so it must not be subtracted
-COLUMNS = {"tags": TAGS, "penultimate": PENULTIMATE, "pools": POOLS}
 
 
 class Hyperparameters(Section):

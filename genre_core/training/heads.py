@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from genre_core.corpus.splits import assign_folds
-from genre_core.networks.musicnn import COLUMNS
+from genre_core.features.musicnn import COLUMNS
 
 _LEAST_PROBABILITY = 1e-12
 
