@@ -92,6 +92,21 @@ def scores(listed: list[str], wrong: set[str], tracks: int) -> list[float]:
     return [len(listed), right.sum() / len(wrong), precision, float((precisions * right).sum()) / len(wrong), *first]
 
 
+def confident_learning(p: np.ndarray, given: np.ndarray, judged: np.ndarray) -> list[int]:
+    """Select labels by confident learning (Northcutt et al. 2021), to compare it with `labels.suspicious`.
+
+    A label is listed if the most probable genre above its own threshold is another one, and the label is not the most probable genre
+    of all. The threshold of a genre is the mean probability that tracks with this label have for it.
+    """
+    own = p[np.arange(len(p)), given]
+    of_genre = [own[judged & (given == genre)] for genre in range(p.shape[1])]
+    mean = float(np.mean([values.mean() for values in of_genre if len(values)]))
+    thresholds = np.array([values.mean() if len(values) else mean for values in of_genre])
+    above = np.where(p >= thresholds, p, -1.0)
+    listed = judged & (p.argmax(1) != given) & (above.max(1) >= 0) & (above.argmax(1) != given)
+    return [int(i) for i in np.argsort(own, kind="stable") if listed[i]]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -100,13 +115,14 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=labels.FOLDS)
     parser.add_argument("--draws", type=int, default=40)
     parser.add_argument("--share", type=float, default=0.05)
+    parser.add_argument("--confident", action="store_true", help="the list of confident learning instead")
     parser.add_argument("--list", action="store_true")
     chosen = parser.parse_args()
     tracks = [track for track in folder.scan(chosen.folder).tracks if track.genre]
     if len({track.genre for track in tracks}) < 2 or round(chosen.share * len(tracks)) < 1:
         raise GenreError(f"{chosen.folder}: {len(tracks)} tracks; a few dozen tracks of two or more genres are needed")
     x = statistics_of(chosen.folder, tracks)[chosen.embedding]
-    find = partial(labels.find, x=x, c=chosen.c, folds=chosen.folds)
+    find = partial(labels.find, x=x, c=chosen.c, folds=chosen.folds, select=confident_learning if chosen.confident else None)
     if chosen.list:
         for suspect in find(tracks).suspects:
             print(suspect)
@@ -116,8 +132,10 @@ def main() -> None:
         changed, wrong = planted(tracks, chosen.share, np.random.default_rng(draw))
         rows.append(scores([suspect.path for suspect in find(changed).suspects], wrong, len(tracks)))
     length, recall, precision, average, first_5, first_10 = np.mean(rows, axis=0)
+    rule = ", confident learning" if chosen.confident else ""
+    count = round(chosen.share * len(tracks))
     print(
-        f"{len(tracks)} tracks, {round(chosen.share * len(tracks))} planted, {chosen.draws} draws, {chosen.embedding}, C {chosen.c:g}: "
+        f"{len(tracks)} tracks, {count} planted, {chosen.draws} draws, {chosen.embedding}, C {chosen.c:g}{rule}: "
         f"list {length:.1f}, recall {recall:.2f}, precision {precision:.2f}, average precision {average:.2f}, "
         f"in the first 5 % {first_5:.2f}, in the first 10 % {first_10:.2f}"
     )

@@ -84,5 +84,5 @@ def out_of_fold(x: np.ndarray, genres: Sequence[int], groups: Sequence[str], *, 
             out[np.ix_(held_out, known)] = 0.0
             continue
         model = head(c, seed).fit(x[fitted], true[fitted])
-        out[np.ix_(held_out, known)] = np.maximum(model.predict_log_proba(x[held_out]), np.log(_LEAST_PROBABILITY))
+        out[np.ix_(held_out, known)] = np.log(np.maximum(model.predict_proba(x[held_out]), _LEAST_PROBABILITY))
     return out

@@ -8,6 +8,7 @@ STAGES = [
     "download",
     "audit",
     "segment",
+    "labels",
     "extract",
     "augment",
     "explore",

@@ -9,6 +9,7 @@ from helpers.audit import RATE
 from helpers.project import run
 
 from genre_core.audio.io import write
+from genre_core.datasets import demo
 from genre_core.util.files import read_csv
 
 
@@ -69,3 +70,29 @@ def test_a_clean_folder_exits_with_0_and_no_folder_with_2(tmp_path, music):
     done = run("genre", "audit", str(tmp_path / "none"), cwd=tmp_path, check=False)
     assert done.returncode == 2
     assert "none" in done.stderr
+
+
+def test_planted_wrong_labels_are_listed_only_if_asked(tmp_path):
+    tracks = demo.download(tmp_path / "all", seed=3, artists_per_genre=6, tracks_per_artist=1, seconds=6.0)
+    rows = ["path,artist"]
+    for track in tracks:
+        if track.genre in ("blues", "metal"):
+            genre = "metal" if track.track == "blues.00000" else track.genre
+            target = tmp_path / "m" / genre / f"caf\u00e9 {track.track}.wav"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "all" / track.path).rename(target)
+            rows.append(f"{target.relative_to(tmp_path / 'm').as_posix()},{track.artist}")
+    (tmp_path / "m/metadata.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "m/metal/broken.mp3").write_bytes(b"no audio at all")
+    done = run("genre", "audit", str(tmp_path / "m"), "--labels", "--json", "--out", str(tmp_path / "out"), cwd=tmp_path, check=False)
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)["labels"]
+    assert [(s["path"], s["suggested"]) for s in found["suspects"]][:1] == [("metal/caf\u00e9 blues.00000.wav", "blues")]
+    assert found["judged"] == 12
+    assert found["notes"] == ["1 files are not judged: they are unreadable, silent, shorter than 3 s, or no audio"]
+    listed = read_csv(tmp_path / "out/labels.csv")
+    assert (listed[0]["path"], listed[0]["genre"]) == ("metal/caf\u00e9 blues.00000.wav", "metal")
+    assert "## Labels that look wrong" in (tmp_path / "out/report.md").read_text()
+    done = run("genre", "audit", str(tmp_path / "m"), "--out", str(tmp_path / "plain"), cwd=tmp_path, check=False)
+    assert "Labels" not in (tmp_path / "plain/report.md").read_text()
+    assert not (tmp_path / "plain/labels.csv").exists()
