@@ -169,8 +169,8 @@ It also says so of silence, and where the tags are unlike those of 99 % of its t
   genre in {held} (95 % of the halves: {spread}), with {sets["mean_size"]:.2f} genres on average. Sets of more than one
   genre held it in {sets["coverage_of_several"]:.1%} of cases. Each artist has the same weight.
 - **What it is not**: it is an average over genres, and lower for {below}.
-  It does not hold for other collections, other decades or other styles: most country artists of GTZAN's validation part,
-  of the 1990s, are not covered (`python -m pretrained.check_audio FOLDER`).
+  It does not hold for other collections, other decades or other styles: the newer country music of GTZAN's validation
+  part, for example, is mostly not covered (`python -m pretrained.check_audio FOLDER`).
   There is no promise for less than 15 s of audio, for silence, and for out-of-distribution sound.
 - The sets are calibrated on the tracks that also chose the head and its temperature.
 
