@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
 
 from genre_core.corpus.audit import Audit, AuditedTrack, Copies
+from genre_core.reports.markdown import table
 from genre_core.util.files import atomic, write_csv, write_json
 
 
@@ -75,11 +75,3 @@ def report(found: Audit, title: str, picture: str, more: Sequence[str] = ()) -> 
     lines += ["", "## Files", ""]
     lines += table(("file", "problems"), [asdict(t) for t in found.tracks if t.problems], "No file has a problem.")
     return "\n".join([*lines, "", *more])
-
-
-def table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], text_if_empty: str) -> list[str]:
-    """Return rows as lines of a Markdown table, or a text if there are none."""
-    if not rows:
-        return [text_if_empty]
-    header = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-    return header + ["| " + " | ".join(str(row[c]).replace("|", "\\|") for c in columns) + " |" for row in rows]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from genre_core.analysis.labels import LabelCheck, Suspect
 from genre_core.errors import one_line
-from genre_core.reports.audit import table
+from genre_core.reports.markdown import table
 from genre_core.util.files import atomic, write_csv
 
 TABLE = "labels.csv"
