@@ -130,8 +130,8 @@ def main() -> None:
         one_thread()
         return embedder.patches(decode(root / scanned.files[path], sample_rate=embedder.sample_rate))
 
-    with ThreadPoolExecutor(cores()) as pool:
-        results = pool.map(patches, [track.path for track in tracks])
+    with ThreadPoolExecutor(cores()) as threads:
+        results = threads.map(patches, [track.path for track in tracks])
         computed = list(tqdm(results, total=len(tracks), desc="embeddings", unit="file", disable=None))
     genres = np.array([track.genre for track in tracks])
     artists = np.array([artist_group(artist_key(track.artist), track.path) for track in tracks])
