@@ -17,31 +17,22 @@ if TYPE_CHECKING:
     from genre_core.corpus.catalogue import Track
 
 
-def _tracks(root: Path) -> tuple[list[Track], dict[str, str]]:
-    """List the tracks of a folder, with their paths on the disk; count on standard error what is skipped.
-
-    Returns
-    -------
-    tracks : list of Track
-    names : dict of str to str
-        Path in the catalogue by path on the disk.
-    """
+def _tracks(root: Path) -> list[Track]:
+    """List the tracks of a folder, with their paths on the disk; count on standard error what is skipped."""
     from dataclasses import replace
 
     from genre_core.corpus.catalogue import CATALOGUE, read_catalogue
     from genre_core.datasets import folder, listing
 
     if (root / CATALOGUE).is_file():
-        tracks = read_catalogue(root)
-        return tracks, {track.path: track.path for track in tracks}
+        return read_catalogue(root)
     scanned = folder.scan(root)
     if scanned.skipped:
         say(f"{root}: {listing.summary(scanned.skipped)}", sys.stderr)
     if obstacles := listing.dvc_obstacles(scanned.files.values(), scanned.skipped):
         names = ", ".join(obstacles[:3]) + (", ..." if len(obstacles) > 3 else "")
         say(f"{root}: `dvc repro` would stop at {names}: remove or rename it first, if this is a data set", sys.stderr)
-    on_disk = {track.path: scanned.files.get(track.path, track.path) for track in scanned.tracks}
-    return [replace(track, path=on_disk[track.path]) for track in scanned.tracks], {path: name for name, path in on_disk.items()}
+    return [replace(track, path=scanned.files.get(track.path, track.path)) for track in scanned.tracks]
 
 
 def _with_text_names(result: Audit) -> Audit:
@@ -55,12 +46,16 @@ def _with_text_names(result: Audit) -> Audit:
     return replace(result, tracks=rows, pairs=renamed(result.pairs), crossing_pairs=renamed(result.crossing_pairs))
 
 
-def _check_labels(root: Path, tracks: list[Track], names: dict[str, str], pairs: list[Copies]) -> LabelCheck:
+def _check_labels(root: Path, tracks: list[Track], pairs: list[Copies]) -> LabelCheck:
     """Find labels that look wrong; their paths are those of the catalogue, as `segment.labels` needs them."""
     from dataclasses import replace
 
     from genre_core.analysis import labels
+    from genre_core.corpus.catalogue import CATALOGUE
 
+    is_catalogue = (root / CATALOGUE).is_file()
+    # In a scanned folder, a track is named by its path in a catalogue, which can be spelt otherwise than on the disk.
+    names = {track.path: track.path if is_catalogue else track.track for track in tracks}
     labelled = [track for track in tracks if track.genre]
     found = labels.check(root, labelled, [(pair.a, pair.b) for pair in pairs])
     suspects = [replace(suspect, path=names[suspect.path]) for suspect in found.suspects]
@@ -77,13 +72,13 @@ def audit(chosen: argparse.Namespace) -> int:
     from genre_core.reports import labels as labels_report
 
     root = Path(chosen.folder)
-    tracks, names = _tracks(root)
+    tracks = _tracks(root)
     if not tracks:
         raise GenreError(f"{chosen.folder}: no audio file in this folder")
     if chosen.labels:
         import sklearn as _  # noqa: F401 (said to be missing before the audit, not after it)
     audited = auditing.audit(root, tracks)
-    checked = _check_labels(root, tracks, names, audited.pairs) if chosen.labels else None
+    checked = _check_labels(root, tracks, audited.pairs) if chosen.labels else None
     result = _with_text_names(audited)
     clean = result.clean and not (checked and checked.suspects)
     if chosen.out:
