@@ -58,3 +58,10 @@ class AudioError(GenreError):
 
 class BeyondEndError(AudioError):
     """Error about a start time after the end of an audio file."""
+
+
+class PassingError(AudioError):
+    """Error about an audio file that may be gone the next time.
+
+    The system cannot open or read the file now, or the memory is full.
+    """

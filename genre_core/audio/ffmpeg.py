@@ -14,7 +14,7 @@ import numpy as np
 from genre_core.audio.joined import FIRST_FRAMES_BYTES, after_tags, parts
 from genre_core.audio.loss import Loss
 from genre_core.audio.source import BLOCK_SAMPLES, Block, Source, UndecodableError, check_format, is_possible
-from genre_core.errors import AudioError
+from genre_core.errors import AudioError, PassingError
 from genre_core.util.memory import limited_memory
 
 _OPEN_BYTES = 300_000_000  # memory that FFmpeg may allocate to open a file with a table of its packets
@@ -176,7 +176,7 @@ def _av_blocks(path: str | Path, span: _Span, container: Any, stream: Any, loss:
         try:
             decoded = packet.decode()
         except MemoryError:
-            raise AudioError(f"{path}: needs too much memory; cut it") from None
+            raise PassingError(f"{path}: needs too much memory; cut it") from None
         except (av.FFmpegError, ValueError):
             loss.failed(packet)
             continue

@@ -21,7 +21,7 @@ import soxr
 from genre_core.audio.level import centre, peak
 from genre_core.audio.readers import open_audio
 from genre_core.audio.source import Block, Source
-from genre_core.errors import AudioError, BeyondEndError
+from genre_core.errors import AudioError, BeyondEndError, PassingError
 from genre_core.util.files import atomic
 
 AUDIO_SUFFIXES = frozenset(
@@ -135,7 +135,7 @@ def decode(
             try:
                 file = stack.enter_context(Path(path).open("rb", buffering=0))
             except OSError as error:
-                raise AudioError(f"{path}: cannot be opened: {error.strerror}") from None
+                raise PassingError(f"{path}: cannot be opened: {error.strerror}") from None
         elif os.fstat(file.fileno()).st_size == 0:
             raise AudioError(f"{path}: empty file; replace or remove it")
         deadline = time.monotonic() + deadline_s
@@ -148,7 +148,7 @@ def decode(
                 raise
             raise AudioError(f"{path}: decoding took longer than {deadline_s:g} s; convert it to WAV or FLAC") from error
         except OSError as error:
-            raise AudioError(f"{path}: cannot be read: {error.strerror}") from None
+            raise PassingError(f"{path}: cannot be read: {error.strerror}") from None
         except OverflowError:
             raise AudioError(f"{path}: longer than {max_seconds / 60:g} minutes; cut it, or give a start and a length") from None
     if len(y) == 0 and start_seconds:

@@ -1,192 +1,230 @@
-"""Predictions of a whole library in a file of JSON lines, which a killed run continues."""
+"""Predictions of a whole library in a file of JSON lines, which goes on where it was stopped.
+
+A file is known by the SHA-256 of its content. A line holds this digest, the digest of the model and the settings, so the file of
+lines itself tells what is done: nothing else is kept.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+import json
+import os
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Literal, NamedTuple
 
-from genre_core.errors import AudioError, GenreError, as_text
+from genre_core import __version__
+from genre_core.audio.io import AUDIO_SUFFIXES
+from genre_core.errors import GenreError, PassingError, as_text, one_line
 from genre_core.inference.predictor import Predictor
 from genre_core.inference.record import as_record
-from genre_core.util.files import digest, plain_file
+from genre_core.util.files import plain_file
 from genre_core.util.jsonl import LineWriter, read_numbered
+from genre_core.util.memory import is_out_of_memory
 from genre_core.util.parallel import in_threads
 
-_MAX_FILE_BYTES = 64_000_000_000
+_MAX_AUDIO_BYTES = 1 << 40
+_KEY_BYTES = 16
 
 
-@dataclass
-class Counts:
-    """Number of files by what became of them.
+class Outcome(NamedTuple):
+    """What was done for one file.
 
     Attributes
     ----------
-    predicted : int
-        Files that were predicted in this run.
-    copied : int
-        Files whose content had a prediction under another name.
-    there : int
-        Files whose line was there before this run.
-    unusable : int
-        Files that are not usable audio; their line holds the error.
-    failed : int
-        Files that could not be opened; they have no line, so the next run tries them again.
+    file : str
+        Path of the file.
+    work : str
+        ``computed``; ``copied`` from a file with the same content; ``known`` from an earlier line; or ``passed`` over, without a
+        line, because of an error that can be gone the next time.
+    error : str
+        Why the file cannot be used; empty if it can.
     """
 
-    predicted: int = 0
-    copied: int = 0
-    there: int = 0
-    unusable: int = 0
-    failed: int = 0
+    file: str
+    work: Literal["computed", "copied", "known", "passed"]
+    error: str = ""
 
 
 class Ledger:
-    """Index of a file of predictions: which files are done, and where each content has its line.
-
-    It holds 16 bytes a file and 16 a content, not the lines.
+    """What a file of lines holds for one model and its settings, in about 400 bytes of memory a line.
 
     Parameters
     ----------
-    path : Path
-        File of predictions; it may be missing.
-    model_sha256 : str
-    settings : dict
-        Model and settings of this run; lines of others are passed over.
-
-    Raises
-    ------
-    GenreError
-        The file is not one of JSON lines.
+    identity : dict
+        ``model_sha256`` and ``settings`` of the lines that count.
     """
 
-    def __init__(self, path: Path, model_sha256: str, settings: dict[str, Any]) -> None:
-        self._files: set[bytes] = set()
-        self._positions: dict[bytes, int] = {}
-        if not path.exists():
-            return
-        for _, position, record in read_numbered(path):
-            file, content = record.get("file"), record.get("content_sha256")
-            if (
-                isinstance(file, str)
-                and isinstance(content, str)
-                and (record.get("model_sha256"), record.get("settings"))
-                == (
-                    model_sha256,
-                    settings,
-                )
-            ):
-                self.add(file, content, position)
+    def __init__(self, identity: dict[str, Any]) -> None:
+        self.identity = identity
+        self._positions: dict[bytes, int] = {}  # first byte of a line, by content
+        self._errors: dict[bytes, bool] = {}  # whether the line is an error, by path and content and by path, size and time
 
-    def add(self, file: str, content: str, position: int) -> None:
-        """Note that `file` with the digest `content` has its line at byte `position`."""
-        self._files.add(_short(f"{file}\0{content}"))
-        self._positions.setdefault(_short(content), position)
+    def read(self, path: Path) -> None:
+        """Read the lines of a file, one at a time.
 
-    def has(self, file: str, content: str) -> bool:
-        """Check whether this file with this content has a line."""
-        return _short(f"{file}\0{content}") in self._files
+        An error of another version does not count, because this version may read the file.
 
-    def position(self, content: str) -> int | None:
-        """Return the first byte of a line with this content; None if there is none."""
-        return self._positions.get(_short(content))
+        Raises
+        ------
+        GenreError
+            A line was not written by `predict_files`.
+        """
+        for number, position, record in read_numbered(path):
+            self._check(path, number, record)
+            same = all(record[key] == value for key, value in self.identity.items())
+            if same and ("error" not in record or record.get("version") == __version__):
+                self.add(position, record)
+
+    @staticmethod
+    def _check(path: Path, number: int, record: dict[str, Any]) -> None:
+        types = {"file": str, "content_sha256": str, "model_sha256": str, "settings": dict, "bytes": int, "modified_ns": int}
+        if not all(isinstance(record.get(key), kind) for key, kind in types.items()) or not ("genre" in record or "error" in record):
+            raise GenreError(f"{path}, line {number}: was not written by `genre predict --jsonl`; name another file")
+
+    def add(self, position: int, record: dict[str, Any]) -> None:
+        """Add the line that begins at byte `position`."""
+        content = _key(record["content_sha256"])
+        self._positions.setdefault(content, position)
+        for key in (_key(record["file"], content), _key(record["file"], record["bytes"], record["modified_ns"])):
+            self._errors[key] = "error" in record
+
+    def position(self, content_sha256: str) -> int | None:
+        """Return the first byte of a line for this content, or None."""
+        return self._positions.get(_key(content_sha256))
+
+    def known(self, file: str, status: os.stat_result, content_sha256: str = "") -> Outcome | None:
+        """Return the outcome of a file that has a line, else None.
+
+        Without `content_sha256`, path, size and time of the last change decide, so that a file that did not change is not read.
+        """
+        name = as_text(file)
+        key = _key(name, _key(content_sha256)) if content_sha256 else _key(name, status.st_size, status.st_mtime_ns)
+        failed = self._errors.get(key)
+        return None if failed is None else Outcome(file, "known", "could not be used before" if failed else "")
 
 
-def _short(text: str) -> bytes:
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+def _key(*values: object) -> bytes:
+    """Shorten values to 16 bytes."""
+    return hashlib.blake2b(repr(values).encode("utf-8", "surrogatepass"), digest_size=_KEY_BYTES).digest()
 
 
-@dataclass(frozen=True)
-class _Done:
-    content: str
-    record: dict[str, Any] | None  # None: the ledger has this content
-
-
-def predict_library(
-    predictor: Predictor,
-    model_name: str,
-    files: Sequence[str],
-    out: str | Path,
-    *,
-    failed: Callable[[str], None],
-    progress: Callable[[], object] = lambda: None,
-) -> Counts:
-    """Predict files, and add a line to `out` as each is done.
-
-    A file is known by the SHA-256 of its bytes, and an answer by the content, the SHA-256 of the model and the settings: what has a line
-    is not computed again. The memory does not depend on the size of the lines.
+class Library(contextlib.AbstractContextManager["Library"]):
+    """Writer of predictions, one line for each file, which several threads share.
 
     Parameters
     ----------
+    out : Path
+        File of JSON lines to continue, or to create.
     predictor : Predictor
     model_name : str
         Name of the model in the lines.
-    files : sequence of str
-        Paths of audio files.
-    out : str or Path
-        File of JSON lines to continue, or to create. The keys are those of `as_record`, and ``content_sha256``, ``model_sha256``
-        and ``settings``. A file that is not usable audio has ``error`` in place of the prediction.
-    failed : callable
-        Called with a message for each file that is unusable or could not be opened.
-    progress : callable
-        Called after each file.
-
-    Returns
-    -------
-    Counts
 
     Raises
     ------
     GenreError
-        `out` cannot be written, is not a file of JSON lines, or is being written by another process.
+        `out` has the name of an audio file, cannot be written, is written by another process, or holds other lines.
     """
-    counts = Counts()
-    identity = {"model_sha256": predictor.digest, "settings": predictor.settings}
-    with LineWriter(out) as lines:  # locked before it is read
-        ledger = Ledger(Path(out), predictor.digest, predictor.settings)
-        for file, done in in_threads(partial(_predict, predictor, model_name, ledger), files):
-            progress()
-            if isinstance(done, str):
-                counts.failed += 1
-                failed(done)
-                continue
-            name = as_text(file)
-            if ledger.has(name, done.content):
-                counts.there += 1
-                continue
-            record, position = done.record, ledger.position(done.content)
-            if record is None and position is not None:
-                record = {**lines.read(position), "file": name}
-                counts.copied += "error" not in record
-            elif record is not None:
-                record = {**record, "content_sha256": done.content, **identity}
-                counts.predicted += "error" not in record
-            if record is None:
-                continue
-            if "error" in record:
-                counts.unusable += 1
-                failed(str(record["error"]))
-            ledger.add(name, done.content, lines.add(record))
-    return counts
+
+    def __init__(self, out: Path, predictor: Predictor, model_name: str) -> None:
+        if out.suffix.lower() in AUDIO_SUFFIXES:
+            raise GenreError(f"{out}: is the name of an audio file; write to a .jsonl file")
+        self._predictor = predictor
+        self._model_name = model_name
+        settings = json.loads(json.dumps(predictor.settings))
+        self._ledger = Ledger({"model_sha256": predictor.digest, "settings": settings})
+        self._changed = threading.Condition()  # guards the writer, the ledger and the next line
+        self._computing: set[str] = set()  # digests of the contents in work
+        self._writer = LineWriter(out)
+        try:
+            self._ledger.read(out)
+        except BaseException:
+            self._writer.close()
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        self._writer.close()
+
+    def predict_files(self, files: Sequence[str]) -> Iterator[Outcome]:
+        """Predict from files, and write a line as each is done.
+
+        A thread decodes while another computes.
+
+        Yields
+        ------
+        Outcome
+            In the order in which the files are done.
+
+        Raises
+        ------
+        GenreError
+            A line cannot be written, for example on a full disk.
+        """
+        for _, outcome in in_threads(self._predict_file, files):
+            yield outcome
+
+    def _predict_file(self, path: str) -> Outcome:
+        with contextlib.ExitStack() as stack:
+            try:
+                plain_file(path, max_bytes=_MAX_AUDIO_BYTES)
+                file = stack.enter_context(Path(path).open("rb", buffering=0))
+                before = os.fstat(file.fileno())
+                with self._changed:
+                    if outcome := self._ledger.known(path, before):
+                        return outcome
+                content_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                file.seek(0)
+            except (GenreError, OSError) as error:  # the content is unknown: an error of the system
+                return Outcome(path, "passed", _without_path(path, getattr(error, "strerror", None) or str(error)))
+            facts = {"content_sha256": content_sha256, "bytes": before.st_size, "modified_ns": before.st_mtime_ns}
+            return self._predict_content(path, file, before, facts)
+
+    def _predict_content(self, path: str, file: IO[bytes], before: os.stat_result, facts: dict[str, Any]) -> Outcome:
+        """Take the answer of this content from the lines, or compute it; only one thread computes it."""
+        content_sha256 = facts["content_sha256"]
+        with self._changed:
+            self._changed.wait_for(lambda: content_sha256 not in self._computing)
+            if outcome := self._ledger.known(path, before, content_sha256):
+                return outcome
+            if (position := self._ledger.position(content_sha256)) is not None:
+                return self._write({**self._writer.read(position), "file": path, **facts}, path, "copied")
+            self._computing.add(content_sha256)
+        try:
+            record = self._compute(path, file)
+            after = os.fstat(file.fileno())
+            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+                return Outcome(path, "passed", "was changed while it was read; try again")
+            with self._changed:
+                return self._write({**record, **facts, **self._ledger.identity, "version": __version__}, path, "computed")
+        except PassingError as error:
+            return Outcome(path, "passed", _without_path(path, str(error)))
+        finally:
+            with self._changed:
+                self._computing.discard(content_sha256)
+                self._changed.notify_all()
+
+    def _compute(self, path: str, file: IO[bytes]) -> dict[str, Any]:
+        """Compute the answer for a file, or the error that its content causes."""
+        try:
+            prediction, _ = self._predictor.decode_and_predict(path, file=file)
+        except PassingError:
+            raise
+        except GenreError as error:
+            return {"file": path, "error": _without_path(path, str(error)), "model": self._model_name}
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise PassingError("needs more memory than is free; close other programs, or cut the file") from None
+            raise PassingError(f"{type(error).__name__}: {error}; this is a defect of genre, please report it") from error
+        return as_record(path, prediction, self._model_name)
+
+    def _write(self, record: dict[str, Any], path: str, work: Literal["computed", "copied"]) -> Outcome:
+        record = {**record, "file": as_text(path)}
+        self._ledger.add(self._writer.add(record), record)
+        return Outcome(path, work, record.get("error", ""))
 
 
-def _predict(predictor: Predictor, model_name: str, ledger: Ledger, file: str) -> _Done | str:
-    """Predict a file unless the ledger has its content; return a message if it cannot be opened."""
-    try:
-        plain_file(file, max_bytes=_MAX_FILE_BYTES)
-        content = digest(file)
-    except GenreError as error:
-        return str(error)
-    except OSError as error:
-        return f"{file}: cannot be read: {error.strerror}"
-    if ledger.position(content) is not None:
-        return _Done(content, None)
-    try:
-        return _Done(content, as_record(as_text(file), predictor.predict_file(file), model_name))
-    except AudioError as error:
-        return _Done(content, {"file": as_text(file), "error": str(error), "model": model_name})
-    except GenreError as error:  # the model, or the memory: another run may do better
-        return str(error)
+def _without_path(path: str, message: str) -> str:
+    """Remove the path at the start of a message, because a file of the same content has another path."""
+    return message.removeprefix(f"{one_line(path)}: ")

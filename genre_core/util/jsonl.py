@@ -153,7 +153,10 @@ class LineWriter(contextlib.AbstractContextManager["LineWriter"]):
     def read(self, position: int) -> dict[str, Any]:
         """Read the record of the line that begins at byte `position`."""
         self._file.seek(position)
-        return dict(json.loads(self._file.readline(MAX_LINE_BYTES)))
+        line = b""
+        while b"\n" not in line and (block := self._file.read(65536)):  # `readline` of an unbuffered file reads single bytes
+            line += block
+        return dict(json.loads(line.partition(b"\n")[0]))
 
     def close(self) -> None:
         """Close the file, which frees it for other writers."""

@@ -56,7 +56,7 @@ def test_a_second_process_is_kept_out_and_a_summary_is_said(music, tmp_path):
     assert second.returncode == 2
     assert "another process is writing this file" in second.stderr
     assert first.returncode == 0
-    assert "24 files predicted" in said and "files an hour" in said
+    assert "24 files: 24 done" in said and "files an hour" in said
 
 
 def test_options_that_do_not_fit(music, tmp_path):

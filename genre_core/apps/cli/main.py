@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     )
     predict.add_argument(
         "--tags",
-        type=_positive,
+        type=_count_after_files,
         nargs="?",
         const=5,
         metavar="K",
@@ -317,6 +317,13 @@ def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
+
+
+def _count_after_files(text: str) -> int:
+    try:
+        return _positive(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}; write --tags after the files, or --tags 5") from None
 
 
 def _host(text: str) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,11 +39,11 @@ def predict(chosen: argparse.Namespace) -> int:
     name, predictor = chosen_predictor(chosen.model, fast=chosen.fast, part_seconds=chosen.part)
     if chosen.tags and not predictor.has_tags:
         raise GenreError(f"--tags: {name} ({predictor.model.type}) computes no tags; use --model pretrained, or a model of type musicnn")
+    warnings.simplefilter("always", SilenceWarning)
+    if chosen.jsonl and files:
+        return _predict_library(chosen.jsonl, files, errors, name, predictor)
     if not chosen.json and files:
         say(introduction(name, predictor))
-    warnings.simplefilter("always", SilenceWarning)
-    if chosen.jsonl:
-        return _predict_library(predictor, name, files, errors, chosen.jsonl)
 
     def predict_one(file: str) -> Prediction | str:
         try:
@@ -81,24 +83,37 @@ def predict(chosen: argparse.Namespace) -> int:
     return WRONG_INPUT if errors else 0
 
 
-def _predict_library(predictor: Predictor, model_name: str, files: Sequence[str], errors: Sequence[str], out: Path) -> int:
-    """Write the predictions to a file of JSON lines, and say how many files an hour that were."""
+def _predict_library(out: Path, files: Sequence[str], errors: Sequence[str], name: str, predictor: Predictor) -> int:
+    """Write a line for each file to `out`, and say in the end what was done; return the exit code."""
     from tqdm import tqdm
 
-    from genre_core.library.predictions import predict_library
+    from genre_core.library.predictions import Library
 
+    with Library(out, predictor, name) as library:
+        with contextlib.suppress(BrokenPipeError):  # the lines are written although nobody reads the summary
+            say(introduction(name, predictor))
+        began = time.monotonic()
+        counts: Counter[str] = Counter()
+        # The bar counts only files that are computed, so that their mean rate tells the time left.
+        with tqdm(total=len(files), desc="predict", unit="file", smoothing=0, disable=None) as bar:
+            for outcome in library.predict_files(files):
+                counts["failed" if outcome.error else outcome.work] += 1
+                counts["new"] += outcome.work == "computed"
+                if outcome.error and outcome.work != "known":
+                    say(f"error: {outcome.file}: {outcome.error}", sys.stderr)
+                if outcome.work == "computed":
+                    bar.update()
+                else:
+                    bar.total = (bar.total or 0) - 1
+        hours = (time.monotonic() - began) / 3600
     for error in errors:
         say(f"error: {error}", sys.stderr)
-    start = time.monotonic()
-    with tqdm(total=len(files), desc="predict", unit="file", disable=None) as bar:
-        counts = predict_library(
-            predictor, model_name, files, out, failed=lambda message: say(f"error: {message}", sys.stderr), progress=bar.update
-        )
-    seconds = time.monotonic() - start
-    rate = f", {3600 * counts.predicted / seconds:,.0f} files an hour" if counts.predicted else ""
-    others = f"{counts.there} were there before, {counts.copied} are copies, {counts.unusable} are unusable, {counts.failed} failed"
-    say(f"{out}: {counts.predicted} files predicted in {seconds:.0f} s{rate}; {others}")
-    return WRONG_INPUT if errors or counts.unusable or counts.failed else 0
+    summary = [f"{counts['computed']} done"]
+    summary += [f"{counts['copied']} copied from files with the same content"] if counts["copied"] else []
+    summary += [f"{counts['known']} done before, {counts['failed']} failed"]
+    rate = f"; {counts['new'] / hours:,.0f} files an hour" if counts["new"] else ""
+    say(f"{out}: {len(files)} {'file' if len(files) == 1 else 'files'}: {', '.join(summary)}{rate}")
+    return WRONG_INPUT if errors or counts["failed"] else 0
 
 
 def _as_text(file: str, result: Prediction, top: int) -> str:

@@ -25,15 +25,17 @@ function promise(result) {
   return `${genres.slice(0, -1).join(", ")} or ${genres.at(-1)}: ${share} % sure that one of them is right.`;
 }
 
-function bars(target, probabilities, count) {
-  const rows = Object.entries(probabilities ?? {}).slice(0, count).map(([genre, share]) => {
+const percent = (share) => `${Math.round(100 * share)}%`;
+
+function bars(target, shares, count, shown = percent) {
+  const rows = Object.entries(shares ?? {}).slice(0, count).map(([genre, share]) => {
     const row = element("li");
     const meter = element("meter");
     meter.value = share;
     meter.setAttribute("aria-label", genre);
     const name = element("span", genre, "name");
     name.title = genre;
-    row.append(name, meter, element("span", `${Math.round(100 * share)}%`, "share"));
+    row.append(name, meter, element("span", shown(share), "share"));
     return row;
   });
   target.replaceChildren(...rows);
@@ -47,6 +49,11 @@ function similar(tracks) {
   });
   at("nearest").replaceChildren(...rows);
   at("similar").hidden = !rows.length;
+}
+
+function tags(values) {
+  at("tags-title").hidden = !Object.keys(values ?? {}).length;
+  bars(at("tags"), values, 5, (value) => value.toFixed(2)); // no percent sign: these are no probabilities
 }
 
 function picture(target, url, name) {
@@ -70,6 +77,7 @@ async function ask(blob, name) {
   const note = at("note");
   say(note, "Predicting ...", name);
   bars(at("genres"), {}, 5);
+  tags({});
   at("pictures").hidden = true;
   similar([]);
   for (const id of ["timeline", "carried"]) picture(at(id), null);
@@ -98,6 +106,7 @@ async function ask(blob, name) {
     if (promise(result)) note.append(element("p", promise(result)));
     bars(at("genres"), result.probabilities, 5);
     similar(result.nearest);
+    tags(result.tags);
     picture(at("timeline"), result.pictures.timeline, "genres over the track");
     picture(at("carried"), result.pictures.carried, "effect of each frequency band and moment");
     at("pictures").hidden = false;
