@@ -152,7 +152,7 @@ class EmbeddingStore(contextlib.AbstractContextManager["EmbeddingStore"]):
                     self._db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
         (application_id,), (version,) = self._db.execute("PRAGMA application_id"), self._db.execute("PRAGMA user_version")
         if application_id[0] != _APPLICATION_ID:
-            raise GenreError(f"{self.path}: is not a store of embeddings; name another file with --store PATH")
+            raise self._foreign()
         if version[0] != _SCHEMA_VERSION:
             raise GenreError(
                 f"{self.path}: has version {version[0]} of the store, this program reads version {_SCHEMA_VERSION}; "
@@ -183,11 +183,18 @@ class EmbeddingStore(contextlib.AbstractContextManager["EmbeddingStore"]):
         try:
             yield
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+                raise self._foreign() from None
             # An operational error of SQLite itself is about the disk or another process, not about the content.
             if not isinstance(error, sqlite3.OperationalError) or getattr(error, "sqlite_errorcode", None) is None:
                 raise self._damaged(str(error)) from None
             hint = "wait for the other process" if "locked" in str(error) else "name another file with --store PATH"
             raise GenreError(f"{self.path}: {error}; {hint}") from None
+
+    def _foreign(self) -> GenreError:
+        return GenreError(
+            f"{self.path}: is not a store of embeddings; name another file with --store PATH, or remove this one if it was one"
+        )
 
     def _damaged(self, problem: str) -> GenreError:
         return GenreError(f"{self.path}: damaged: {problem}; remove the file, and its embeddings are computed again")

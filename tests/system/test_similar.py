@@ -19,8 +19,9 @@ from helpers.project import ROOT, environment
 from helpers.serving import CHROMIUM, FLAGS, music, wav
 
 from genre_core.apps.cli.serve import _nearest_tracks
-from genre_core.apps.serve import api
+from genre_core.apps.serve import api, uploads
 from genre_core.apps.serve import server as serve_server
+from genre_core.audio.io import decode
 from genre_core.inference.predictor import Predictor
 from genre_core.util.files import digest, write_csv
 
@@ -118,7 +119,7 @@ def test_wrong_inputs_are_one_line_each(home):
         (song, "none"): "error: none: not a folder; name the folder of your music",
         (song, "empty"): "error: empty: no audio file in this folder",
         (song, "m", "--m3u", "p.txt"): "error: --m3u p.txt: write to a .m3u8 or .m3u file",
-        (song, "m", "--store", "wrong.sqlite"): "error: wrong.sqlite: damaged: file is not a database; remove the file, and",
+        (song, "m", "--store", "wrong.sqlite"): "error: wrong.sqlite: is not a store of embeddings; name another file",
         (song, "m", "--store", "wrong.sqlite/x"): "error: wrong.sqlite/x: ",
     }.items():
         code, output, errors = genre(home, "similar", *arguments)
@@ -212,11 +213,23 @@ def test_without_a_library_nothing_is_near(home):
         assert requests.post(f"{address}/api/predict", data=body, timeout=60).json()["nearest"] == []
 
 
+def test_the_song_itself_is_left_out_also_for_a_model_of_another_rate(home, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    nearest = _nearest_tracks(home / "m")
+    with (home / "m/al bum/0.flac").open("rb", buffering=0) as file:
+        at_16_khz = nearest.of(decode("0.flac", file=file, sample_rate=16000), file, "0.flac", uploads.Limits())
+        at_22_khz = nearest.of(decode("0.flac", file=file, sample_rate=22050), file, "0.flac", uploads.Limits())
+    assert at_16_khz == at_22_khz
+    assert sorted(row["file"] for row in at_22_khz) == [f"al bum/{i}.flac" for i in range(1, 6)]
+    with wav(home / "short.wav", music(1)).open("rb", buffering=0) as file:
+        assert nearest.of(decode("short.wav", file=file, sample_rate=16000), file, "short.wav", uploads.Limits()) == []
+
+
 def test_a_store_is_a_library_and_an_empty_one_is_an_error(home):
     genre(home, "similar", "m/al bum/0.flac", "m", "--store", "s.sqlite")
     nearest = _nearest_tracks(home / "s.sqlite")
     assert [track.name for track in nearest._library.tracks] == [f"{i}.flac" for i in range(6)]
-    for path, message in (("none.sqlite", "no such file"), ("new.wav", "damaged")):
+    for path, message in (("none.sqlite", "no such file"), ("new.wav", "is not a store of embeddings")):
         wav(home / "new.wav", music(3))
         code, _, errors = genre(home, "serve", "--library", path, "--port", "1")
         assert code == 2

@@ -9,10 +9,12 @@ import pytest
 import soundfile
 from helpers.serving import music
 
+from genre_core.audio.io import decode
 from genre_core.errors import GenreError
 from genre_core.inference.predictor import Predictor
 from genre_core.library import embedding_store, embeddings
 from genre_core.library.embedding_store import Embedding, EmbeddingStore, File
+from genre_core.models.frontend import compute_spectrograms, features
 
 VERSION = "v"
 AUDIO = bytes(range(32))
@@ -90,15 +92,19 @@ def test_a_second_run_computes_nothing(tmp_path, folder, embedder):
         assert (second.computed, second.files) == (0, first.files)
 
 
-def test_only_new_audio_is_computed_not_new_names_times_or_tags(tmp_path, folder, embedder):
+def test_only_new_audio_is_computed_not_new_names_times_or_tags(tmp_path, folder, embedder, monkeypatch):
+    decoded = []
+    monkeypatch.setattr(embeddings, "decode", lambda path, **more: decoded.append(path) or decode(path, **more))
     with EmbeddingStore(tmp_path / "s.sqlite", embedder.version) as store:
         before = embeddings.update(store, embedder, folder.iterdir()).files
         (folder / "0.flac").rename(folder / "moved.flac")
         tag(folder / "1.flac", "Miles Davis")
         (folder / "2.flac").touch()
         shutil.copy(folder / "2.flac", folder / "copy.flac")
+        decoded.clear()
         done = embeddings.update(store, embedder, folder.iterdir())
         assert done.computed == 0
+        assert decoded == [str(folder / "1.flac")]  # the only one with a new content
         assert done.files[str(folder / "1.flac")].artist == "Miles Davis"
         assert done.files[str(folder / "moved.flac")].audio == before[str(folder / "0.flac")].audio
         assert done.files[str(folder / "copy.flac")].audio == before[str(folder / "2.flac")].audio
@@ -108,7 +114,7 @@ def test_only_new_audio_is_computed_not_new_names_times_or_tags(tmp_path, folder
         assert done.files[str(folder / "1.flac")].audio != before[str(folder / "1.flac")].audio
         np.testing.assert_array_equal(
             store.embeddings()[done.files[str(folder / "1.flac")].audio].mean,
-            embedder.embed(embeddings.decode(folder / "1.flac", sample_rate=embedder.sample_rate)).mean,
+            embedder.embed(decode(folder / "1.flac", sample_rate=embedder.sample_rate)).mean,
         )
 
 
@@ -142,15 +148,13 @@ def test_a_file_that_cannot_be_used_is_one_line_and_the_rest_goes_on(tmp_path, f
 
 def test_an_embedding_is_the_mean_of_what_the_predictor_reads(tmp_path, folder, embedder):
     predictor = Predictor("pretrained")
-    audio = embeddings.decode(folder / "0.flac", sample_rate=predictor.sample_rate)
-    from genre_core.models.frontend import compute_spectrograms, features
-
+    audio = decode(folder / "0.flac", sample_rate=predictor.sample_rate)
     rows = features(predictor.model, compute_spectrograms(predictor.model, audio.y, audio.sample_rate))["musicnn"]
     np.testing.assert_array_equal(embedder.embed(audio).mean, rows[:, 50:250].astype("f8").mean(0).astype("f2"))
 
 
 def test_the_level_of_a_recording_does_not_matter(folder, embedder):
-    audio = embeddings.decode(folder / "0.flac", sample_rate=embedder.sample_rate)
+    audio = decode(folder / "0.flac", sample_rate=embedder.sample_rate)
     soft = type(audio)(audio.y * np.float32(0.1), audio.sample_rate, audio.source)
     a, b = (embedder.embed(one).mean.astype("f4") for one in (audio, soft))
     assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.9999
@@ -166,11 +170,20 @@ def test_a_store_that_cannot_be_written_keeps_what_it_has(filled):
     assert everything(filled)[0] == {FILE.path: FILE}
 
 
+def test_a_call_is_written_whole_or_not_at_all(filled):
+    too_long = File("/m/b.flac", 1, 1, bytes(32), bytes(32), "a" * 200_000)
+    with EmbeddingStore(filled, VERSION) as store:
+        with pytest.raises(GenreError, match="too big"):
+            store.add([too_long], [Embedding(bytes(32), 1.0, MEAN)])
+        assert store.known() == {AUDIO}
+    assert everything(filled)[0] == {FILE.path: FILE}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"only text " * 1000, "damaged: file is not a database; remove the file"),
-        (b"SQLite format 3\0" + bytes(5000), "damaged"),
+        (b"only text " * 1000, "is not a store of embeddings; name another file"),
+        (b"SQLite format 3\0" + bytes(5000), "is not a store of embeddings"),
         (b"", "is not a store of embeddings"),
     ],
 )

@@ -91,6 +91,7 @@ def test_a_playlist_names_the_files(tmp_path):
     assert entries(music / "p.m3u8") == [str(path) for path in paths]
     lines = (music / "p.m3u8").read_text(encoding="utf-8").splitlines()
     assert lines[1:3] == ["#EXTINF:61,Nina\\nSimone - a b", "a b.mp3"]
+    assert {"./#1 hit.ogg", "./ space.mp3"} <= set(lines)
     assert lines[-1] == str(tmp_path / "other.wav")
     assert [path.name for path in music.iterdir()] == ["p.m3u8"]
 
