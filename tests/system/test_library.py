@@ -1,6 +1,7 @@
 """``genre predict --jsonl`` with real processes."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -68,3 +69,13 @@ def test_options_that_do_not_fit(music, tmp_path):
         assert done.returncode == 2
         assert words in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "o.jsonl").exists()
+
+
+def test_every_file_gets_its_line_although_nobody_reads_the_output(music, tmp_path):
+    out = tmp_path / "out.jsonl"
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = subprocess.run(command(music / "album 0", out), stdout=writer, stderr=subprocess.DEVNULL, check=False)
+    os.close(writer)
+    assert process.returncode in (0, 141)
+    assert len(out.read_text().splitlines()) == 8

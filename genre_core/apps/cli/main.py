@@ -306,7 +306,9 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _writes_file(chosen: argparse.Namespace) -> bool:
     """Tell whether a command does more than print, so that it goes on without a reader."""
-    return chosen.command in ("features", "export", "serve") or any(getattr(chosen, name, None) for name in ("out", "timeline", "m3u"))
+    return chosen.command in ("features", "export", "serve") or any(
+        getattr(chosen, name, None) for name in ("out", "timeline", "m3u", "jsonl")
+    )
 
 
 def _warn(message: Warning | str, *rest: object, **more: object) -> None:
