@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,7 +26,7 @@ from genre_core.library.embedding_store import Embedding, EmbeddingStore, File
 from genre_core.models.file import load
 from genre_core.models.frontend import compute_spectrograms, features, first_spectrogram
 from genre_core.util.files import digest, plain_file
-from genre_core.util.parallel import cores, one_thread
+from genre_core.util.parallel import in_threads
 
 COLUMNS = musicnn.PENULTIMATE
 _WRITE_SECONDS = 1.0  # a kill loses at most the files of the last second
@@ -160,10 +159,10 @@ def update(store: EmbeddingStore, embedder: Embedder, paths: Iterable[str | Path
             embeddings.clear()
 
     bar = tqdm(total=len(names), desc="embeddings", unit="file", disable=True if len(names) < 4 else None)
-    with bar, ThreadPoolExecutor(cores()) as pool:
+    with bar:
         try:
             written = time.monotonic()
-            for name, result in _as_completed(pool, work, names):
+            for name, result in in_threads(work, names):
                 bar.update()
                 if isinstance(result, str):
                     done.failed[name] = result
@@ -177,9 +176,8 @@ def update(store: EmbeddingStore, embedder: Embedder, paths: Iterable[str | Path
                 if time.monotonic() - written > _WRITE_SECONDS:
                     write()
                     written = time.monotonic()
-        finally:  # before the pool waits for its threads
+        finally:
             write()
-            pool.shutdown(wait=False, cancel_futures=True)
     return done
 
 
@@ -198,7 +196,6 @@ class _Work:
         self._audio_by_content = {file.content: file.audio for file in files.values()}
 
     def __call__(self, name: str) -> _Result | str:
-        one_thread()
         try:
             return self._look_up(name)
         except GenreError as error:
@@ -238,15 +235,3 @@ class _Work:
             return read_tags(name).artist
         except AudioError:  # damaged tags beside audio that can be decoded
             return ""
-
-
-def _as_completed(pool: ThreadPoolExecutor, work: _Work, names: Iterable[str]) -> Iterator[tuple[str, _Result | str]]:
-    """Yield each name with its result as soon as it is there; few files are in work or wait at any time."""
-    name_of: dict[Future[_Result | str], str] = {}
-    for name in names:
-        name_of[pool.submit(work, name)] = name
-        if len(name_of) >= 2 * cores():
-            for future in wait(name_of, return_when=FIRST_COMPLETED).done:
-                yield name_of.pop(future), future.result()
-    for future in as_completed(list(name_of)):
-        yield name_of[future], future.result()

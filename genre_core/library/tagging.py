@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +20,7 @@ from genre_core.library.tag_formats.edits import Edit, Fields, reverse
 from genre_core.library.tag_formats.formats import MAX_LETTERS, edits_for
 from genre_core.library.tag_formats.reading import check_copy, read_fields
 from genre_core.util.files import read_csv
-from genre_core.util.parallel import cores, one_thread
+from genre_core.util.parallel import in_threads
 
 MOOD_THRESHOLD = 0.2  # on recordings of GTZAN, one to four tags are above it
 _MODEL_DIGITS = 12  # of the model's digest
@@ -175,28 +173,14 @@ class Tagger:
             The error, if the file cannot be used.
         """
 
-        def plan(path: str, root: Path) -> Plan | AudioError:
-            one_thread()
+        def plan(file: tuple[str, Path]) -> Plan | AudioError:
             try:
-                return self.plan(path, root)
+                return self.plan(*file)
             except AudioError as error:
                 return error
 
-        waiting: deque[tuple[str, Future[Plan | AudioError]]] = deque()
-        # Threads, not processes: decoding, FFT and convolution release the GIL, and all threads share one model.
-        with ThreadPoolExecutor(cores()) as pool:
-            try:
-                for path, root in files:
-                    waiting.append((path, pool.submit(plan, path, root)))
-                    if len(waiting) > 2 * cores():
-                        first, future = waiting.popleft()
-                        yield first, future.result()
-                while waiting:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-            finally:
-                for _, future in waiting:
-                    future.cancel()
+        for (path, _), planned in in_threads(plan, files, ordered=True):
+            yield path, planned
 
 
 def read_names(path: Path, genres: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -124,7 +124,7 @@ def test_predict_as_json(project, model, capsys, write_tone):
     code, out, _ = genre("predict", stereo, project / "data/raw/pop/pop.00000.wav", "--model", model, "--json", capsys=capsys)
     parsed = json.loads(out)
     assert code == 0
-    keys = {"file", "genre", "sure", "probabilities", "prediction_set", "coverage", "seconds", "damage", "model"}
+    keys = {"file", "genre", "sure", "probabilities", "prediction_set", "coverage", "seconds", "damage", "model", "tags"}
     assert [set(entry) for entry in parsed] == [keys] * 2
     assert parsed[0]["file"] == str(stereo)
     assert parsed[0]["seconds"] == 5

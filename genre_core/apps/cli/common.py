@@ -17,7 +17,20 @@ if TYPE_CHECKING:
 FOUND = 1
 WRONG_INPUT = 2
 _EXTRA_MODULES = {
-    "pipeline": ("dvc", "filelock", "h5py", "librosa", "matplotlib", "networkx", "requests", "scipy", "shtab", "sklearn", "yt_dlp"),
+    "pipeline": (
+        "dvc",
+        "filelock",
+        "h5py",
+        "librosa",
+        "matplotlib",
+        "networkx",
+        "requests",
+        "scipy",
+        "shtab",
+        "sklearn",
+        "threadpoolctl",
+        "yt_dlp",
+    ),
     "app": ("starlette", "uvicorn"),
     "export": ("onnx", "onnxruntime"),
     "listen": ("sounddevice",),
