@@ -67,6 +67,13 @@ def read_numbered(path: str | Path) -> Iterator[tuple[int, int, dict[str, Any]]]
             position += len(line)
 
 
+def _is_record(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 class LineWriter(contextlib.AbstractContextManager["LineWriter"]):
     """Writer that adds records to the end of a file, and keeps other writers out.
 
@@ -115,7 +122,11 @@ class LineWriter(contextlib.AbstractContextManager["LineWriter"]):
             self._file.seek(position)
             if position < size and self._file.read(1) != b"{":
                 raise GenreError(f"{self.path}: is not a file of JSON lines; name another file")
-        self._file.truncate(end)
+        self._file.seek(end)
+        if size - end <= MAX_LINE_BYTES and _is_record(self._file.read(size - end)):
+            self._file.write(b"\n")  # only the line end is missing: nothing is cut off a whole record
+        else:
+            self._file.truncate(end)
 
     def add(self, record: Mapping[str, Any], *, durable: bool = False) -> int:
         """Add a record in one write.

@@ -153,3 +153,12 @@ def test_a_file_that_changes_while_it_is_read_has_no_line(predictor, music, tmp_
     counts, errors = run(predictor, [file], out)
     assert counts == {"passed": 1} and "changed while it was read" in errors[0]
     assert lines(out) == []
+
+
+def test_a_record_of_another_program_without_a_line_end_is_kept(predictor, music, tmp_path):
+    out = tmp_path / "data.json"
+    for text in ('{"a": 1}', '{"a": 1}\n{"b": 2}'):
+        out.write_text(text)
+        with pytest.raises(GenreError, match="was not written by `genre predict --jsonl`"):
+            run(predictor, [music / "0.wav"], out)
+        assert out.read_text().rstrip("\n") == text
