@@ -10,7 +10,7 @@ def completion(chosen: argparse.Namespace) -> int:
     """Print a completion script for a shell."""
     import shtab
 
-    from genre_core.apps.cli.main import parser
+    from genre_core.apps.cli.parser import parser
 
     sys.stdout.write(shtab.complete(parser(), shell=chosen.shell) + "\n")
     return 0
