@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,7 @@ from genre_core.library.embedding_store import Embedding
 from genre_core.library.embeddings import Embedder, mean_embedding
 from genre_core.library.similar import Library, LibraryTrack, artist_key
 from genre_core.networks.musicnn import COLUMNS
-from genre_core.util.parallel import cores, one_thread
+from genre_core.util.parallel import in_threads
 
 SAMPLES = 2000  # of the bootstrap
 _LEAST_TAG = 1e-6
@@ -126,13 +125,11 @@ def main() -> None:
     tracks = [track for track in scanned.tracks if track.genre and track.path in scanned.files]
     embedder = Embedder()
 
-    def patches(path: str) -> np.ndarray:
-        one_thread()
-        return embedder.patches(decode(root / scanned.files[path], sample_rate=embedder.sample_rate))
+    def patches(track: Track) -> np.ndarray:
+        return embedder.patches(decode(root / scanned.files[track.path], sample_rate=embedder.sample_rate))
 
-    with ThreadPoolExecutor(cores()) as threads:
-        results = threads.map(patches, [track.path for track in tracks])
-        computed = list(tqdm(results, total=len(tracks), desc="embeddings", unit="file", disable=None))
+    results = in_threads(patches, tracks, ordered=True)
+    computed = [values for _, values in tqdm(results, total=len(tracks), desc="embeddings", unit="file", disable=None)]
     genres = np.array([track.genre for track in tracks])
     artists = np.array([artist_group(artist_key(track.artist), track.path) for track in tracks])
     same_genre, same_artist = genres[:, None] == genres, artists[:, None] == artists

@@ -174,10 +174,11 @@ def load() -> Backbone:
     return backbone
 
 
-def tag_names() -> list[str]:
+@functools.lru_cache(maxsize=1)
+def tag_names() -> tuple[str, ...]:
     """Read the names of the 50 last.fm tags, in column order."""
     with safetensors.safe_open(WEIGHTS, framework="pt") as file:
-        return list(json.loads(file.metadata()["tags"]))
+        return tuple(json.loads(file.metadata()["tags"]))
 
 
 def decibel(y: np.ndarray) -> np.ndarray:

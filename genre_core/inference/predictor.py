@@ -93,7 +93,12 @@ def is_sure(model: Model, probabilities: np.ndarray, embeddings: np.ndarray | No
     bool
         False if the highest probability is low, or the audio is out-of-distribution or a steady tone.
     """
-    return bool(probabilities.max() >= model.info.get("not_sure_below", NOT_SURE_BELOW)) and is_known(model, embeddings, mel_db)
+    return is_probable(model, probabilities) and is_known(model, embeddings, mel_db)
+
+
+def is_probable(model: Model, probabilities: np.ndarray) -> bool:
+    """Decide whether the highest of the probabilities [shape=(genres,)] is enough for an answer."""
+    return bool(probabilities.max() >= model.info.get("not_sure_below", NOT_SURE_BELOW))
 
 
 def is_known(model: Model, embeddings: np.ndarray | None, mel_db: np.ndarray | None) -> bool:
@@ -269,8 +274,8 @@ class Predictor:
         timeline, track_probabilities = self.model.probabilities(logits), self.model.track_probabilities(logits)
         order = np.argsort(-track_probabilities, kind="stable")
         probabilities = {self.model.genres[i]: float(track_probabilities[i]) for i in order}
-        sure = not silent and is_sure(self.model, track_probabilities, rows.get("musicnn"), mels.get("musicnn"))
-        known = sure or (not silent and is_known(self.model, rows.get("musicnn"), mels.get("musicnn")))
+        known = not silent and is_known(self.model, rows.get("musicnn"), mels.get("musicnn"))
+        sure = known and is_probable(self.model, track_probabilities)
         # The promise is for whole tracks: a few seconds are not like the tracks that it was calibrated on.
         promised = known and 2 * seconds >= self.model.segment_seconds
         prediction_set, coverage = self.model.prediction_set(probabilities) if promised else ((), 0.0)

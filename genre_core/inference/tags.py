@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 
 from genre_core.features import musicnn
@@ -23,9 +21,5 @@ def mean_tags(embeddings: np.ndarray) -> dict[str, float]:
         Mean activation of each tag in [0, 1], highest first. These are not calibrated probabilities.
     """
     activations = embeddings[:, musicnn.TAGS].mean(0, dtype=np.float64)
-    return {_names()[i]: float(activations[i]) for i in np.argsort(-activations, kind="stable")}
-
-
-@functools.lru_cache(maxsize=1)
-def _names() -> tuple[str, ...]:
-    return tuple(musicnn.tag_names())
+    names = musicnn.tag_names()
+    return {names[i]: float(activations[i]) for i in np.argsort(-activations, kind="stable")}

@@ -198,7 +198,7 @@ def pending(path: str | Path, wanted: Callable[[Path], bool]) -> Iterator[tuple[
 
 def _records(path: str | Path) -> Iterator[tuple[int, Change | Undone]]:
     plain_file(path, max_bytes=MAX_FILE_BYTES, missing="no journal; name that of the run to undo with --journal")
-    for number, line in enumerate(read_lines(path), start=1):
+    for number, _, line in read_lines(path):
         try:
             record = Undone.model_validate(line) if line.get("kind") == "undone" else Change.model_validate(line)
             if isinstance(record, Change) and ("\0" in str(record.file) or not record.file.is_absolute()):

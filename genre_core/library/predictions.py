@@ -21,7 +21,7 @@ from genre_core.errors import GenreError, PassingError, as_text, one_line
 from genre_core.inference.predictor import Predictor
 from genre_core.inference.record import as_record
 from genre_core.util.files import plain_file
-from genre_core.util.jsonl import LineWriter, read_numbered
+from genre_core.util.jsonl import LineWriter, read_lines
 from genre_core.util.memory import is_out_of_memory
 from genre_core.util.parallel import in_threads
 
@@ -72,7 +72,7 @@ class Ledger:
         GenreError
             A line was not written by `predict_files`.
         """
-        for number, position, record in read_numbered(path):
+        for number, position, record in read_lines(path):
             self._check(path, number, record)
             same = all(record[key] == value for key, value in self.identity.items())
             if same and ("error" not in record or record.get("version") == __version__):
@@ -189,7 +189,7 @@ class Library(contextlib.AbstractContextManager["Library"]):
             if outcome := self._ledger.known(path, before, content_sha256):
                 return outcome
             if (position := self._ledger.position(content_sha256)) is not None:
-                return self._write({**self._writer.read(position), "file": path, **facts}, path, "copied")
+                return self._write({**self._writer.read(position), **facts}, path, "copied")
             self._computing.add(content_sha256)
         try:
             record = self._compute(path, file)

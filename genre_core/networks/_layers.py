@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -58,3 +59,23 @@ def mfcc_statistics(windows: torch.Tensor) -> torch.Tensor:
     """
     differences = windows[:, 1:] - windows[:, :-1]  # (B, T - 1, F)
     return torch.cat([windows.mean(1), windows.std(1), differences.mean(1), differences.std(1)], dim=1)
+
+
+def rows_of_genres(coefficients: np.ndarray, intercept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return one row for each genre of a fitted logistic regression.
+
+    For two genres, scikit-learn has only the row of the second genre: the difference of both.
+
+    Parameters
+    ----------
+    coefficients : np.ndarray [shape=(genres or 1, values)]
+    intercept : np.ndarray [shape=(genres or 1,)]
+
+    Returns
+    -------
+    coefficients : np.ndarray [shape=(genres, values)]
+    intercept : np.ndarray [shape=(genres,)]
+    """
+    if len(coefficients) > 1:
+        return coefficients, intercept
+    return np.concatenate([-coefficients, coefficients]) / 2, np.concatenate([-intercept, intercept]) / 2

@@ -12,7 +12,7 @@ from torch import nn
 
 from genre_core.config import Section
 from genre_core.networks import ClosedForm
-from genre_core.networks._layers import mfcc_statistics
+from genre_core.networks._layers import mfcc_statistics, rows_of_genres
 
 FEATURE = "mfcc"
 
@@ -35,12 +35,8 @@ class Network(ClosedForm):
         from sklearn.linear_model import LogisticRegression
 
         fitted = LogisticRegression(C=self.c, max_iter=2000, random_state=seed).fit(statistics.numpy(), genres.numpy())
-        if len(fitted.coef_) == 1:  # for two genres, scikit-learn has only the second genre's row
-            coefficients, intercept = torch.tensor(fitted.coef_ / 2), torch.tensor(fitted.intercept_ / 2)
-            coefficients, intercept = torch.cat([-coefficients, coefficients]), torch.cat([-intercept, intercept])
-        else:
-            coefficients, intercept = torch.tensor(fitted.coef_), torch.tensor(fitted.intercept_)
-        self.linear.weight.data, self.linear.bias.data = coefficients.float(), intercept.float()
+        coefficients, intercept = rows_of_genres(fitted.coef_, fitted.intercept_)
+        self.linear.weight.data, self.linear.bias.data = torch.tensor(coefficients).float(), torch.tensor(intercept).float()
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         return self.linear(self.scale(mfcc_statistics(windows)))

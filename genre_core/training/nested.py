@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from genre_core.corpus import cross_validation
 from genre_core.evaluation.calibration import fit_temperature, pooled
+from genre_core.networks._layers import rows_of_genres
 from genre_core.training import heads
 
 EMBEDDINGS = ("penultimate", "tags", "pools")  # the first is preferred: with few tracks it was the best, see CONTRIBUTING.md
@@ -109,9 +110,7 @@ class Head:
     def weights(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute weight ``(genres, values)`` and bias ``(genres,)`` that include the standardisation."""
         scaler, logistic = (step for _, step in self.pipeline.steps)
-        coefficients, intercept = logistic.coef_, logistic.intercept_
-        if len(coefficients) == 1:  # of two genres, scikit-learn keeps the logit of the second one
-            coefficients, intercept = np.vstack([-coefficients, coefficients]) / 2, np.concatenate([-intercept, intercept]) / 2
+        coefficients, intercept = rows_of_genres(logistic.coef_, logistic.intercept_)
         weight = coefficients / scaler.scale_
         bias = intercept - weight @ scaler.mean_
         return torch.tensor(weight, dtype=torch.float32), torch.tensor(bias, dtype=torch.float32)

@@ -21,13 +21,7 @@ MAX_FILE_BYTES = 50_000_000_000  # ten million records of 5 kB
 MAX_LINE_BYTES = 16_000_000
 
 
-def read_lines(path: str | Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of a file, one at a time; see `read_numbered`."""
-    for _, _, record in read_numbered(path):
-        yield record
-
-
-def read_numbered(path: str | Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
+def read_lines(path: str | Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
     """Yield the records of a file with their places, one at a time.
 
     Parameters

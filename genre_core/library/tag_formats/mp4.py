@@ -29,11 +29,6 @@ class Atom:
         """Whether its header holds a length of eight bytes."""
         return self.content - self.start == 16
 
-    @property
-    def to_end_of_file(self) -> bool:
-        """Whether it has no length and reaches to the end of the file."""
-        return self.content - self.start == 0
-
 
 def edits(file: BinaryIO, size: int, fields: Fields) -> list[Edit]:
     """Compute the edits that write `fields` into an MP4 file of `size` bytes; see `comments.edits`.
