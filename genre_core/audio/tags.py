@@ -17,6 +17,7 @@ from genre_core.util.files import plain_file
 MAX_FILE_BYTES = 64_000_000_000  # a larger file is not music
 _MAX_VALUES, _MAX_LETTERS = 32, 200  # of one field
 _VARIOUS = {"various", "various artists", "va", "v.a."}  # album artists of compilations
+_NOBODY = _VARIOUS | {"unknown", "unknown artist", "[unknown]", "<unknown>"}  # in place of an artist
 # Keys of each field, by the kind of tag: ID3 frames, Vorbis comments, MP4 atoms, ASF attributes, APEv2 items.
 _GENRE = ("TCON", "genre", "\xa9gen", "WM/Genre", "Genre")
 _ARTIST = ("TPE1", "artist", "\xa9ART", "Author", "Artist")
@@ -32,7 +33,8 @@ class Tags:
     genres : tuple of str
         Genres as written, in order, without repetitions. Numbers of ID3v1 are replaced by their names.
     artist : str
-        Artist of the album, or of the track if the album has several; empty if the file names none.
+        Artist of the album, or of the track if the album has several; empty if the file names none, or has words
+        like "Unknown Artist" in its place.
     """
 
     genres: tuple[str, ...] = ()
@@ -70,9 +72,8 @@ def read_tags(path: str | Path) -> Tags:
         return Tags()
     album_artist = next(iter(_texts(tags, _ALBUM_ARTIST)), "")
     artist = next(iter(_texts(tags, _ARTIST)), "")
-    if not album_artist or album_artist.casefold() in _VARIOUS:
-        album_artist = artist
-    return Tags(tuple(dict.fromkeys(_texts(tags, _GENRE))), album_artist)
+    named = artist if not album_artist or album_artist.casefold() in _VARIOUS else album_artist
+    return Tags(tuple(dict.fromkeys(_texts(tags, _GENRE))), "" if named.casefold() in _NOBODY else named)
 
 
 def _texts(tags: Any, keys: Iterable[str]) -> list[str]:

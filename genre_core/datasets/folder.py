@@ -137,7 +137,7 @@ class Scan:
     unread: list[str]
 
 
-def scan(root: Path, *, source: str = "folder", aliases: labels.Aliases | None = None, workers: int = 0) -> Scan:
+def scan(root: Path, *, source: str = "folder", aliases: labels.Aliases | None = None, read_tags: bool = True, workers: int = 0) -> Scan:
     """List the tracks and the unused files of a music folder.
 
     The artist is the one of metadata.csv, else the one of the file's tags.
@@ -150,6 +150,8 @@ def scan(root: Path, *, source: str = "folder", aliases: labels.Aliases | None =
         Origin of the genres that metadata.csv does not give: the first folder of the path, or the tags of the file.
     aliases : labels.Aliases, optional
         Table that says which words of tags are a genre.
+    read_tags : bool
+        Whether the tags of the files are read; without them, an artist is known only from metadata.csv. The source "tags" needs them.
     workers : int >= 0
         Number of processes that read the tags of many files; 0: one per core.
 
@@ -174,6 +176,8 @@ def scan(root: Path, *, source: str = "folder", aliases: labels.Aliases | None =
         name: metadata.get(nfc(as_text(path)), {}) for name, path in files.items()
     }
     silent = [name for name in sorted(files) if not row_of[name].get("artist") or (source == "tags" and not row_of[name].get("genre"))]
+    if not read_tags:
+        silent = []
     tags = dict(zip(silent, labels.read_all([root / files[name] for name in silent], workers=workers), strict=True))
 
     genres: dict[str, Sequence[str]] = {}

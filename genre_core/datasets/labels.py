@@ -28,7 +28,6 @@ _MAX_TABLE_BYTES = 10_000_000  # a table of 100,000 aliases takes about 3 MB
 _CHUNK = 250  # files that a worker reads at a time
 _FEW_FILES = 5_000  # are read sooner than worker processes start
 _SEPARATORS = re.compile(r"[;,/|\\]")  # between genres in one text
-_NOBODY = {"various", "various artists", "va", "v.a.", "unknown", "unknown artist", "[unknown]", "<unknown>"}  # in place of an artist
 
 
 @lru_cache(maxsize=1 << 16)
@@ -170,8 +169,8 @@ def tag_genres(tags: Tags, aliases: Aliases) -> tuple[str, ...]:
 
 
 def tag_artist(tags: Tags) -> str:
-    """Return the artist that the tags of a file name; empty for none, for words like "Unknown Artist", and for HTML."""
-    return tags.artist if tags.artist.casefold() not in _NOBODY and _allowed(Track("", "", "", tags.artist)) else ""
+    """Return the artist that the tags of a file name; empty for none, and for HTML."""
+    return tags.artist if _allowed(Track("", "", "", tags.artist)) else ""
 
 
 def _allowed(track: Track) -> bool:

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from genre_core.audio.io import Audio, decode
 from genre_core.audio.level import is_silent
 from genre_core.audio.tags import MAX_FILE_BYTES, read_tags
+from genre_core.datasets.labels import tag_artist
 from genre_core.errors import AudioError, GenreError
 from genre_core.features import musicnn
 from genre_core.library.embedding_store import Embedding, EmbeddingStore, File
@@ -232,6 +233,6 @@ class _Work:
         if not self._read_artists:
             return None
         try:
-            return read_tags(name).artist
+            return tag_artist(read_tags(name))
         except AudioError:  # damaged tags beside audio that can be decoded
             return ""

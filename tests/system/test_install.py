@@ -72,6 +72,13 @@ def test_audit_names_the_extra_that_has_all_it_needs(folder):
     assert "Traceback" not in done.stderr
 
 
+def test_similar_needs_the_base_dependencies_alone(folder, tmp_path):
+    done = genre(folder, "similar", "a.wav", ".", "--store", tmp_path / "store.sqlite")
+    assert done.returncode == 0, done.stderr
+    assert "b.m4a" in done.stdout
+    assert "artists are not known" in done.stderr and "pip install '.[tags]'" in done.stderr
+
+
 @pytest.mark.parametrize("extra", ["pipeline", "app", "export", "listen", "tags"])
 def test_every_package_of_an_extra_has_a_remedy(extra):
     for requirement in EXTRAS[extra]:

@@ -102,7 +102,7 @@ def test_a_folder_is_computed_once_and_a_playlist_written(home):
     assert digest(store_of(home)) == before
     code, answer, _ = genre(home, "similar", song, "m", "--json", "--top", "2", "--any-artist")
     found = json.loads(answer)
-    assert (code, found["file"], found["artist"].casefold(), found["tracks"], found["failed"]) == (0, song, "nina simone", 6, [])
+    assert (code, found["file"], found["artist"], found["tracks"], found["failed"]) == (0, song, "Nina Simone", 6, [])
     best = max(rows, key=lambda row: float(row[1]))
     assert (found["nearest"][0]["file"], len(found["nearest"])) == (best[2], 2)
     assert found["nearest"][0]["similarity"] == pytest.approx(float(best[1]), abs=6e-4)

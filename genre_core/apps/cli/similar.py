@@ -83,7 +83,7 @@ def open_folder(folder: Path, embedder: Embedder, store: EmbeddingStore) -> tupl
 
     if not folder.is_dir():
         raise GenreError(f"{folder}: not a folder; name the folder of your music")
-    scanned = scan(folder)
+    scanned = scan(folder, read_tags=False)  # the store keeps the artists of tags
     if scanned.skipped:
         say(f"{folder}: {listing.summary(scanned.skipped)}", sys.stderr)
     if not scanned.files:
