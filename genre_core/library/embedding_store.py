@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 from genre_core.audio.io import MAX_SECONDS
 from genre_core.errors import GenreError
 from genre_core.util.files import plain_file
+from genre_core.util.user_folders import user_folder
 
 WIDTH = 200  # values of an embedding: the penultimate layer of musicnn
 MAX_STORE_BYTES = 20_000_000_000  # 20 million tracks
@@ -89,16 +89,7 @@ def default_path() -> Path:
     GenreError
         The user has no home folder.
     """
-    try:
-        if sys.platform == "win32":
-            cache = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-        elif sys.platform == "darwin":
-            cache = Path.home() / "Library" / "Caches"
-        else:
-            cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:
-        raise GenreError("this user has no home folder for the store of embeddings; name a file with --store PATH") from None
-    return cache / "genre-pipeline" / "embeddings.sqlite"
+    return user_folder("cache", "name a file for the store of embeddings with --store PATH") / "embeddings.sqlite"
 
 
 class EmbeddingStore(contextlib.AbstractContextManager["EmbeddingStore"]):

@@ -8,17 +8,17 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from genre_core.errors import GenreError, as_text
+from genre_core.errors import AudioError, GenreError, as_text
 from genre_core.library.tag_formats.edits import Edit, LayoutError, in_order
 from genre_core.util.files import plain_file
 from genre_core.util.jsonl import MAX_FILE_BYTES, LineWriter, read_lines
+from genre_core.util.user_folders import user_folder
 
 _Sha256 = Field(pattern="^[0-9a-f]{64}$")
 _MAX_OFFSET = 1 << 60
@@ -90,13 +90,13 @@ class Change(_Strict):
 
         Raises
         ------
-        GenreError
-            The record is damaged.
+        AudioError
+            The record is damaged, so this file is not restored.
         """
         try:
             return in_order([Edit(part.start, part.length, base64.b64decode(part.base64, validate=True)) for part in self.replaced])
         except (LayoutError, binascii.Error):
-            raise GenreError(f"{self.path}: its record in the journal is damaged; it is not undone") from None
+            raise AudioError(f"{self.path}: its record in the journal is damaged; it is not undone") from None
 
 
 class Undone(_Strict):
@@ -107,12 +107,14 @@ class Undone(_Strict):
 
 
 def default_path() -> Path:
-    """Return the path of the journal in the user's folder for the state of programs."""
-    if sys.platform == "win32":
-        root = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        root = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return root / "genre-pipeline" / "tags.jsonl"
+    """Return the path of the journal in the user's folder for the state of programs.
+
+    Raises
+    ------
+    GenreError
+        The user has no home folder.
+    """
+    return user_folder("state", "name a file for the journal with --journal PATH") / "tags.jsonl"
 
 
 def replaced_by(edits: Sequence[Edit]) -> list[Replaced]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 
@@ -43,5 +44,6 @@ def undo(change: Change, *, dry_run: bool = False) -> bool:
         with replaced(path, change.edits(), status) as copy:
             if copy.after_sha256 != change.before_sha256:
                 raise AudioError(f"{path}: its record in the journal is damaged; not undone")
-        os.utime(path, ns=(status.st_atime_ns, change.mtime_ns))
+        with contextlib.suppress(OSError):  # the file is restored, and must be marked so
+            os.utime(path, ns=(status.st_atime_ns, change.mtime_ns))
     return True

@@ -1,9 +1,14 @@
 """What tests of serving share."""
 
+import contextlib
 import shutil
+import threading
+import time
 
 import numpy as np
 import soundfile
+
+from genre_core.apps.serve import server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -27,3 +32,17 @@ def music(seconds, rate=22050, seed=0):
 def wav(path, y, rate=22050):
     soundfile.write(path, y, rate)
     return path
+
+
+@contextlib.contextmanager
+def serving(app):
+    """Serve an application in a thread; yield its address."""
+    with server.listen("127.0.0.1", 0) as listener:
+        running = server.server(app)
+        thread = threading.Thread(target=running.run, args=([listener],), daemon=True)
+        thread.start()
+        while not running.started:
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        running.should_exit = True
+        thread.join(10)

@@ -2,17 +2,15 @@
 
 import os
 import re
-import threading
 import time
 
 import numpy as np
 import pytest
 import requests
-from helpers.serving import CHROMIUM, FLAGS, music, wav
+from helpers.serving import CHROMIUM, FLAGS, music, serving, wav
 from playwright.sync_api import expect, sync_playwright
 
 from genre_core.apps.serve import api, uploads
-from genre_core.apps.serve import server as serve_server
 from genre_core.errors import AudioError
 from genre_core.inference.predictor import Predictor
 from genre_core.inference.streaming import Listener
@@ -29,16 +27,8 @@ def predictor():
 def served(predictor):
     """Address of a server with tight limits."""
     app = api.application(predictor, "pretrained", "model pretrained", LIMITS)
-    with serve_server.listen("127.0.0.1", 0) as listener:
-        port = listener.getsockname()[1]
-        server = serve_server.server(app)
-        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}"
-        server.should_exit = True
-        thread.join(10)
+    with serving(app) as address:
+        yield address
 
 
 def post(address, data, name):

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +18,7 @@ import soundfile
 from helpers.bombs import index_bomb
 from helpers.closure import ROOT
 from helpers.project import environment
-from helpers.serving import CHROMIUM, FLAGS, music, wav
+from helpers.serving import CHROMIUM, FLAGS, music, serving, wav
 
 from genre_core.util.parallel import cores
 
@@ -311,21 +310,13 @@ def test_hundreds_of_connections_write_no_log(tmp_path):
 
 def test_an_error_of_ours_is_an_answer_and_one_line(capsys):
     from genre_core.apps.serve import api
-    from genre_core.apps.serve import server as serving
 
     class Broken:
         def decode_and_predict(self, *arguments, **options):
             raise ZeroDivisionError("our own fault")
 
-    with serving.listen("127.0.0.1", 0) as listener:
-        running = serving.server(api.application(Broken(), "m", "i"))
-        thread = threading.Thread(target=running.run, args=([listener],), daemon=True)
-        thread.start()
-        while not running.started:
-            time.sleep(0.05)
-        answer = requests.post(f"http://127.0.0.1:{listener.getsockname()[1]}/api/predict", data=b"x", timeout=30)
-        running.should_exit = True
-        thread.join(10)
+    with serving(api.application(Broken(), "m", "i")) as address:
+        answer = requests.post(f"{address}/api/predict", data=b"x", timeout=30)
     assert answer.status_code == 500
     assert answer.json()["error"] == "the server failed (ZeroDivisionError); its terminal shows the error"
     assert capsys.readouterr().err.count("\n") == 1

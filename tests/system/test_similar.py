@@ -1,6 +1,5 @@
 """`genre similar` as a user calls it: run twice, killed, two at once, with wrong inputs; and its answers on the page."""
 
-import contextlib
 import json
 import os
 import re
@@ -8,7 +7,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 
 import mutagen.flac
@@ -16,11 +14,10 @@ import pytest
 import requests
 import soundfile
 from helpers.project import ROOT, environment
-from helpers.serving import CHROMIUM, FLAGS, music, wav
+from helpers.serving import CHROMIUM, FLAGS, music, serving, wav
 
 from genre_core.apps.cli.serve import _nearest_tracks
 from genre_core.apps.serve import api, uploads
-from genre_core.apps.serve import server as serve_server
 from genre_core.audio.io import decode
 from genre_core.inference.predictor import Predictor
 from genre_core.util.files import digest, write_csv
@@ -170,19 +167,9 @@ def test_two_processes_share_a_store(many):
     assert stored(many) == 30
 
 
-@contextlib.contextmanager
-def serving(library):
-    """Run a server with a library; yield its address."""
-    app = api.application(Predictor("pretrained"), "pretrained", "model pretrained", library=library)
-    with serve_server.listen("127.0.0.1", 0) as listener:
-        server = serve_server.server(app)
-        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join(10)
+def application(library):
+    """Return the application with the packaged model and a library."""
+    return api.application(Predictor("pretrained"), "pretrained", "model pretrained", library=library)
 
 
 @pytest.fixture
@@ -190,7 +177,7 @@ def served(home, monkeypatch):
     """Address of a server with the library of `home`, one of whose names is HTML."""
     (home / "m/al bum/5.flac").rename(home / f"m/{HOSTILE}.flac")
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
-    with serving(_nearest_tracks(home / "m")) as address:
+    with serving(application(_nearest_tracks(home / "m"))) as address:
         yield address
 
 
@@ -209,7 +196,7 @@ def test_the_api_lists_the_nearest_five_and_stores_no_upload(home, served):
 
 def test_without_a_library_nothing_is_near(home):
     body = (home / "m/al bum/0.flac").read_bytes()
-    with serving(None) as address:
+    with serving(application(None)) as address:
         assert requests.post(f"{address}/api/predict", data=body, timeout=60).json()["nearest"] == []
 
 

@@ -251,7 +251,7 @@ def test_a_hostile_store_is_refused(filled, statement, message):
 
 
 def test_the_default_place_is_the_cache_of_the_user(tmp_path, monkeypatch):
-    monkeypatch.setattr(embedding_store.sys, "platform", "linux")
+    monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert embedding_store.default_path() == tmp_path / "genre-pipeline/embeddings.sqlite"
     monkeypatch.delenv("XDG_CACHE_HOME")

@@ -284,6 +284,28 @@ def test_two_runs_on_one_journal_exclude_each_other(small, tmp_path, capsys):
     assert tag("--undo", "--journal", tmp_path / "j.jsonl") == 0
 
 
+def test_a_damaged_record_does_not_stop_the_undo_of_other_files(small, tmp_path, capsys):
+    shutil.copytree(small, tmp_path / "two" / "a")
+    shutil.copytree(small, tmp_path / "two" / "b")
+    journal, before = tmp_path / "j.jsonl", contents(tmp_path / "two/b")
+    assert tag(tmp_path / "two", "--journal", journal) == 0
+    rows = [json.loads(line) for line in journal.read_text().splitlines()]
+    for row in rows:
+        if "/two/a/" in row["path"]:
+            row["replaced"] = [{"start": 0, "length": 0, "base64": "%%"}]
+    journal.write_text("".join(json.dumps(row) + "\n" for row in sorted(rows, key=lambda row: row["path"])))
+    assert tag("--undo", "--journal", journal) == 2
+    assert "its record in the journal is damaged" in capsys.readouterr().err
+    assert contents(tmp_path / "two/b") == before
+
+
+def test_no_home_is_one_error(small, capsys, monkeypatch):
+    monkeypatch.setattr("pathlib.Path.home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    assert tag(small) == 2
+    assert "no home folder; name a file for the journal with --journal PATH" in capsys.readouterr().err
+
+
 def test_a_foreign_or_damaged_journal_changes_nothing(small, tmp_path, capsys):
     journal = tmp_path / "j.jsonl"
     assert tag(small, "--journal", journal) == 0
