@@ -43,7 +43,8 @@ def main() -> str:
     segment_probabilities = np.concatenate(list(windows.values()))
     rows = [split.tracks[track] for track in logits]
     true = np.array([model.genres.index(row.genre) for row in rows])
-    artists = [artist_group(row.artist, row.track) for row in rows]
+    held_out_artists = {track: row.group for track, row in index.read_folds(INDEX).items()} if cross_validated else {}
+    artists = [held_out_artists.get(row.track) or artist_group(row.artist, row.track) for row in rows]
     counts = [len(w) for w in windows.values()]
 
     bootstrap: dict[str, Any] = {"samples": params.evaluate.bootstrap_samples, "seed": params.seed}
@@ -70,7 +71,9 @@ def main() -> str:
             "ece_uncalibrated": round(calibration.calibration_error(true, uncalibrated, bins), 4),
             "temperature": model.temperature,
         },
-        "prediction_sets": conformal.set_scores(model.info["conformal"], true, track_probabilities, artists, **bootstrap),
+        "prediction_sets": conformal.set_scores(
+            model.info["conformal"], true, track_probabilities, artists, **bootstrap, calibrated_on_these=cross_validated
+        ),
         "genres": by_genre,
         "model": {"type": model.type, "parameters": model.parameters, "bytes": MODEL.stat().st_size, "sha256": digest(MODEL)},
     }

@@ -57,15 +57,15 @@ def least_artists(coverage: float) -> int:
     return math.ceil(coverage / (1 - coverage) - _ROUNDING)
 
 
-def members(probabilities: np.ndarray, limit: float) -> np.ndarray:
+def members(probabilities: np.ndarray, limit: float | np.ndarray) -> np.ndarray:
     """Find the genres in the prediction set of each track.
 
     Parameters
     ----------
     probabilities : np.ndarray [shape=(n, genres)]
         Calibrated probabilities.
-    limit : float
-        Result of `threshold`.
+    limit : float or np.ndarray [shape=(n, 1)]
+        Result of `threshold`, for all tracks or for each.
 
     Returns
     -------
@@ -130,7 +130,14 @@ def promise(true: np.ndarray, probabilities: np.ndarray, groups: Sequence[str], 
 
 
 def set_scores(
-    promised: Mapping[str, Any], true: np.ndarray, probabilities: np.ndarray, groups: Sequence[str], *, samples: int, seed: int
+    promised: Mapping[str, Any],
+    true: np.ndarray,
+    probabilities: np.ndarray,
+    groups: Sequence[str],
+    *,
+    samples: int,
+    seed: int,
+    calibrated_on_these: bool = False,
 ) -> dict[str, Any]:
     """Compare what a model promises with what its prediction sets hold on test tracks.
 
@@ -139,9 +146,11 @@ def set_scores(
     promised : mapping
         Result of `promise`.
     true, probabilities, groups
-        As for `threshold`, for tracks that were not used to calibrate.
+        As for `threshold`.
     samples, seed : int
         Number of samples, and seed, of the bootstrap over artists.
+    calibrated_on_these : bool
+        True if these are the tracks that the promise was calibrated on: for each artist, the threshold of the other artists is used.
 
     Returns
     -------
@@ -153,8 +162,15 @@ def set_scores(
     row["reason"] = promised.get("reason")
     if promised["threshold"] is None:
         return {**row, **dict.fromkeys(("coverage", "coverage_low", "coverage_high", "mean_size"))}
-    inside = members(probabilities, promised["threshold"])
     _, artist_of = np.unique(np.asarray(groups), return_inverse=True)
+    limit: float | np.ndarray = promised["threshold"]
+    if calibrated_on_these:
+        of_artist = [
+            threshold(true[others], probabilities[others], artist_of[others].tolist(), promised["coverage"])
+            for others in (artist_of != artist for artist in range(artist_of.max() + 1))
+        ]
+        limit = np.array(of_artist)[artist_of, None]  # (n, 1)
+    inside = members(probabilities, limit)
     covered = _artist_means(inside[np.arange(len(true)), true], artist_of)
     low, high = artist_interval(covered, np.arange(len(covered)), samples, seed)
     size = _artist_means(inside.sum(1), artist_of).mean()

@@ -82,7 +82,7 @@ def card(
         f"| top-2 accuracy | {track['top2_accuracy']:.3f} |",
         f"| expected calibration error | {calibration['ece']:.3f}, without temperature scaling {calibration['ece_uncalibrated']:.3f} |",
         "",
-        _sets_line(test["prediction_sets"]),
+        _sets_line(test["prediction_sets"], cross_validated=test["protocol"] == "all"),
         "",
         "| genre | precision | recall | F1 | tracks |",
         "|---|---|---|---|---|",
@@ -118,13 +118,16 @@ def card(
     return "\n".join([*lines, "", "## Limits", "", *_limits(model, test, external, predictions), ""])
 
 
-def _sets_line(sets: Mapping[str, Any]) -> str:
+def _sets_line(sets: Mapping[str, Any], *, cross_validated: bool) -> str:
     """Say what the prediction sets promise and hold."""
     if sets["reason"]:
         return f"Prediction sets: none, {sets['reason']}."
+    artists, measured = "validation artists", "On the test tracks their coverage"
+    if cross_validated:
+        artists, measured = "artists of the cross-validation", "With each artist left out of the calibration in turn, their coverage"
     return (
         f"Prediction sets: they promise the true genre with a probability of {sets['promised']:g} to whole tracks of new artists like the "
-        f"{sets['calibrated_on_artists']} validation artists. On the test tracks their coverage is {format_score(sets, 'coverage')}, with "
+        f"{sets['calibrated_on_artists']} {artists}. {measured} is {format_score(sets, 'coverage')}, with "
         f"{sets['mean_size']:.2f} genres in a set (each artist has the same weight)."
     )
 

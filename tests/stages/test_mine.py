@@ -94,6 +94,7 @@ def test_the_rest_of_the_pipeline_takes_a_model_without_test_tracks(own, capsys)
     assert "fitted on all 30 tracks; 30 of them are scored" in card
     assert f"in plain cross-validation, {fitted['plain_accuracy']:.3f}, is optimistic" in card
     assert "there is no test track to change" in card
+    assert "With each artist left out of the calibration in turn, their coverage is" in card and "validation artists" not in card
     assert "None" not in card
     done = run_stages(own, "explore", "interventions", "validate_external", "card", "summary")
     assert done["interventions"] == "interventions: skipped: there are no test tracks: the model is fitted on all tracks"

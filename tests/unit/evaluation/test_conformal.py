@@ -100,6 +100,21 @@ def test_a_stored_threshold_covers_the_tracks_it_came_from(rng):
     assert 1 <= scores["mean_size"] <= GENRES
 
 
+def test_tracks_that_calibrated_are_covered_by_the_threshold_of_the_other_artists(rng):
+    true, probabilities, groups = artists_and_tracks(rng, 20)
+    promise = conformal.promise(true, probabilities, groups, 0.8)
+    covered = []
+    for artist in sorted(set(groups)):
+        own = np.array(groups) == artist
+        others = [group for group in groups if group != artist]
+        limit = conformal.threshold(true[~own], probabilities[~own], others, 0.8)
+        covered.append(np.mean(conformal.members(probabilities[own], limit)[np.arange(own.sum()), true[own]]))
+    options = {"samples": 100, "seed": 0}
+    scores = conformal.set_scores(promise, true, probabilities, groups, **options, calibrated_on_these=True)
+    assert scores["coverage"] == pytest.approx(np.mean(covered), abs=1e-4)
+    assert scores["coverage"] < conformal.set_scores(promise, true, probabilities, groups, **options)["coverage"]
+
+
 def test_a_leaky_split_promises_nothing(rng):
     true, probabilities, groups = artists_and_tracks(rng, 60)
     promise = conformal.promise(true, probabilities, groups, 0.9, leaky=True)
