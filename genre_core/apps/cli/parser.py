@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     tag = command(
         "tag",
         "write genres into the tags of audio files",
-        "Write the predicted genre into the tags of audio files (MP3, FLAC, Ogg Vorbis, Ogg Opus, MP4, WAV, AIFF), where the model is sure "
+        "Write the predicted genre into the tags of audio files (MP3, FLAC, Ogg, MP4, WAV, AIFF), where the model is sure "
         "and the field is empty. All other fields and the audio keep their bytes. A journal allows to undo it, byte for byte. "
         "Needs the extra `tags`. Exit code 2 if a file could not be used.",
         "genre tag my_music --dry-run; genre tag my_music --map genres.csv; genre tag --undo",

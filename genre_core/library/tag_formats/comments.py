@@ -1,4 +1,4 @@
-"""Edits of a Vorbis comment: the tags of FLAC, Ogg Vorbis and Ogg Opus.
+"""Edits of a Vorbis comment: the tags of FLAC and of Vorbis, Opus and FLAC in Ogg.
 
 The structure is that of "Ogg Vorbis I format specification: comment field and header specification" (Xiph.Org).
 """

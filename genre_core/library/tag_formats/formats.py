@@ -16,7 +16,7 @@ from genre_core.util.files import plain_file
 
 MAX_LETTERS = 200  # of a value
 Result = TypeVar("Result")
-_SUPPORTED = "MP3, FLAC, Ogg Vorbis, Ogg Opus, MP4, WAV and AIFF"
+_SUPPORTED = "MP3, FLAC, Ogg (Vorbis, Opus, FLAC), MP4, WAV and AIFF"
 _OTHER = {
     b"\x30\x26\xb2\x75": "WMA",
     b"MAC ": "Monkey's Audio (APE)",
