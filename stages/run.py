@@ -27,6 +27,7 @@ from genre_core.util.memory import is_out_of_memory
 from genre_core.util.parallel import kill_children
 
 _LOCK_SECONDS = 30.0
+_SIGNALS = ("SIGINT", "SIGHUP", "SIGTERM")
 # Programs that become the parent of a process after its own parent has ended.
 _REAPERS = {"systemd", "init", "tini", "dumb-init", "docker-init"}
 DATA_SET_KEYS = ("data_set", "protocol", "folds", "fold", "scored_on", "leaky", "crossing_tracks", "crossing_artists")
@@ -47,7 +48,7 @@ def hear_signals() -> None:
     Worker processes ignore SIGINT and SIGHUP, because the terminal sends them to all processes and the parent ends its workers.
     """
     worker = multiprocessing.parent_process() is not None
-    for name in ("SIGINT", "SIGHUP", "SIGTERM"):
+    for name in _SIGNALS:
         number = getattr(signal, name, None)
         # The system lacks this signal, or nohup has disabled SIGHUP.
         if number is None or (signal.getsignal(number) is signal.SIG_IGN and name == "SIGHUP"):
@@ -167,3 +168,6 @@ def run(main: Callable[[], str]) -> None:
     except OSError as error:  # for example a full disk or a read-only folder; incomplete output is already removed
         sys.exit(f"error: {one_line(str(error))}; no incomplete output is left, fix this and run `dvc repro` again")
     say(f"{summary} ({time.monotonic() - started:.1f} s)")
+    for name in _SIGNALS:  # what is left is the end of libraries: a SystemExit there would be a traceback
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is _exit_interrupted:
+            signal.signal(getattr(signal, name), signal.SIG_DFL)

@@ -422,3 +422,13 @@ def test_a_killed_server_leaves_no_file(tmp_path, clip):
         time.sleep(1)
         server.end(signal.SIGKILL)
     assert list(server.temporary.iterdir()) == []
+
+
+def test_a_signal_before_the_first_request_is_not_lost(tmp_path):
+    code = (
+        "import os, signal\nfrom genre_core.apps.serve import server\n"
+        "server.limit_memory = lambda _: os.kill(os.getpid(), signal.SIGTERM)\n"  # after the socket is open, before uvicorn hears
+        "with server.listen('127.0.0.1', 0) as listener:\n    server.serve(None, listener)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment(ROOT), capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

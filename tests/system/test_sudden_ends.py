@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from helpers.closure import ROOT
 from helpers.pipeline import STAGES, metrics
 from helpers.project import copy_project, environment, run, set_params
 
@@ -358,3 +359,14 @@ def test_a_queue_with_two_workers(own):
     run("git", "checkout", "-q", "-f", "HEAD", cwd=own)
     run("dvc", "exp", "run", "-S", "model.type=fnn", "evaluate", cwd=own)
     assert metrics(own, "test") == queued
+
+
+def test_a_signal_at_the_very_end_of_a_stage_leaves_no_traceback(tmp_path):
+    (tmp_path / "last.py").write_text(
+        "import atexit, os, signal\nfrom stages.run import hear_signals, run\n\n\ndef main():\n    return 'done'\n\n\n"
+        "hear_signals()\natexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM))\nrun(main)\n"
+    )
+    done = run(sys.executable, "last.py", cwd=tmp_path, check=False, PYTHONPATH=str(ROOT))
+    assert done.stdout.startswith("done (")
+    assert done.stderr == ""
+    assert done.returncode == -signal.SIGTERM

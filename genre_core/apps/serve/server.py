@@ -101,9 +101,9 @@ def server(application: Guard) -> _Server:
 
 def serve(application: Guard, listener: socket.socket) -> NoReturn:
     """Serve until Ctrl-C (exit code 130) or SIGTERM (exit code 0), then end the process."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)  # uvicorn stops at the signal, then raises it again
     running = server(application)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, running.handle_exit)  # before uvicorn hears signals, and when it raises them again at its end
     limit_memory(MEMORY_BYTES)
     _silence_decoders()
     _raise_open_files()
