@@ -133,3 +133,20 @@ def test_features_are_written_though_nobody_reads_the_summary(work, tmp_path):
     process = start(tmp_path, "features", "a.wav", "--out", "o.npz", stdout=writer)
     assert process.wait(60) == 141
     assert (tmp_path / "o.npz").stat().st_size > 1000
+
+
+def test_ctrl_c_raises_nothing_in_an_import(tmp_path):
+    """C++ code that starts up, such as torch's, aborts the process at an exception."""
+    (tmp_path / "starts_up.py").write_text(
+        "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\n    x = [*range(9)]\nexcept KeyboardInterrupt:\n    os.abort()\n"
+    )
+    program = "from genre_core.apps.cli import ending\nending.end_on_ctrl_c()\nending.main_begins()\nimport starts_up\n"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**environment(ROOT), "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
+        preexec_fn=allow_ctrl_c,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")

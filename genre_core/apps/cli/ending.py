@@ -60,9 +60,18 @@ def end_on_ctrl_c() -> None:
 
 def _stop_main_thread(number: int, frame: FrameType | None) -> None:
     _say_once()
-    if not _State.running:
+    if not _State.running or _is_importing(frame):
         end(INTERRUPTED)
     raise KeyboardInterrupt  # the command closes its files
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Tell whether an import runs: C++ code that starts up, such as torch's, aborts the process at an exception."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _wait_for_ctrl_c(reader: int) -> None:
