@@ -148,5 +148,6 @@ def test_ctrl_c_raises_nothing_in_an_import(tmp_path):
         preexec_fn=allow_ctrl_c,
         stderr=subprocess.PIPE,
         text=True,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
