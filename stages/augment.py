@@ -8,11 +8,13 @@ from genre_core.corpus import index
 from genre_core.features import extract, versions
 from genre_core.features.spectrogram import FeatureSpec
 from genre_core.project import AUGMENTED, INDEX, PRECOMPUTED, RAW, VERSIONS
+from genre_core.util.result_cache import open_cache
 from stages.run import run
 
 
 def main() -> str:
     params = config.load()
+    cache = open_cache(**params.cache.model_dump())
     described = index.read(INDEX)
     # Under `segment` a version of a training track would also hold the audio of its test windows.
     # That is a second leak, and the protocol demonstrates only the first.
@@ -25,7 +27,7 @@ def main() -> str:
         jobs.append(extract.Job(version.copy, RAW / described.tracks[version.track].path, change))
     spec = FeatureSpec.of(params.features)
     compute = partial(extract.log_features, spec=spec)
-    frames = extract.extract(jobs, spec, AUGMENTED, compute, workers=params.workers, label="augment")
+    frames = extract.extract(jobs, spec, AUGMENTED, compute, workers=params.parallel.chosen, cache=cache, label="augment")
     versions.write_versions(VERSIONS, planned)
     if described.split["protocol"] == "segment":
         return f"augment: no versions under protocol segment (they would hold the audio of test windows); {AUGMENTED} is empty"

@@ -13,7 +13,7 @@ def main() -> str:
     if params.dataset.name == "demo":
         from genre_core.datasets import demo
 
-        tracks = demo.download(RAW, **params.dataset.demo.model_dump(), workers=params.workers)
+        tracks = demo.download(RAW, **params.dataset.demo.model_dump(), workers=params.parallel.chosen)
     elif params.dataset.name == "gtzan":
         from genre_core.datasets import gtzan
 
@@ -26,7 +26,9 @@ def main() -> str:
         from genre_core.datasets import folder
 
         own = params.dataset.folder
-        tracks = folder.download(own.path, RAW, source=own.labels, aliases=own.aliases, min_tracks=own.min_tracks, workers=params.workers)
+        tracks = folder.download(
+            own.path, RAW, source=own.labels, aliases=own.aliases, min_tracks=own.min_tracks, workers=params.parallel.chosen
+        )
     return f"download: {params.dataset.name}: {len(tracks)} tracks of {len({t.genre for t in tracks})} genres in {RAW}"
 
 

@@ -12,16 +12,18 @@ from genre_core.features.spectrogram import FeatureSpec
 from genre_core.features.store import features_from_log_mel, write_store
 from genre_core.project import INDEX, ORIGINAL, PRECOMPUTED, RAW
 from genre_core.util.files import read_csv, read_json
+from genre_core.util.result_cache import open_cache
 from stages.run import run
 
 
 def main() -> str:
     params = config.load()
+    cache = open_cache(**params.cache.model_dump())
     if PRECOMPUTED.is_file():
         return _store_precomputed(params)
     jobs = [extract.Job(row["track"], RAW / row["path"]) for row in read_csv(INDEX / "tracks.csv", ["track", "path"], strip=False)]
     spec = FeatureSpec.of(params.features)
-    frames = extract.extract(jobs, spec, ORIGINAL, partial(extract.log_features, spec=spec), workers=params.workers)
+    frames = extract.extract(jobs, spec, ORIGINAL, partial(extract.log_features, spec=spec), workers=params.parallel.chosen, cache=cache)
     return f"extract: {len(jobs)} tracks, {frames} frames in {ORIGINAL}"
 
 

@@ -26,7 +26,7 @@ def main() -> str:
             [artist_group(row.artist, row.track) for row in rows],
             samples=params.evaluate.bootstrap_samples,
             seed=params.seed,
-            workers=params.workers,
+            workers=params.parallel.chosen,
         )
         if rows
         else []

@@ -24,7 +24,7 @@ from genre_core.project import DOWNLOADS
 from genre_core.terminal import say, show_any_text
 from genre_core.util.environment import NUMBA_REMEDY, lacks_numba_cache
 from genre_core.util.memory import is_out_of_memory
-from genre_core.util.parallel import kill_children
+from genre_core.util.processes import kill_children
 
 _LOCK_SECONDS = 30.0
 _SIGNALS = ("SIGINT", "SIGHUP", "SIGTERM")
@@ -164,7 +164,7 @@ def run(main: Callable[[], str]) -> None:
             sys.exit(f"error: {NUMBA_REMEDY}")
         if not is_out_of_memory(error):
             raise
-        sys.exit("error: this needs more memory than there is; set `workers` lower in params.yaml, or use fewer or shorter tracks")
+        sys.exit("error: this needs more memory than there is; set `parallel.workers` lower in params.yaml, or use fewer or shorter tracks")
     except OSError as error:  # for example a full disk or a read-only folder; incomplete output is already removed
         sys.exit(f"error: {one_line(str(error))}; no incomplete output is left, fix this and run `dvc repro` again")
     say(f"{summary} ({time.monotonic() - started:.1f} s)")

@@ -12,7 +12,7 @@ from genre_core.evaluation.intervals import format_score
 from genre_core.models import file as model_file
 from genre_core.models.ensemble import Model
 from genre_core.project import CHECKPOINTS, INDEX, METRICS, MODEL
-from genre_core.training import assemble, fit_all
+from genre_core.training import assemble
 from genre_core.util.files import write_json
 from stages.run import DATA_SET_KEYS, described, run
 
@@ -39,8 +39,11 @@ def main() -> str:
     }
     checkpoint = CHECKPOINTS / f"{assemble.checkpoint_key(params)}.safetensors"
     fits_all = split.split["protocol"] == "all"
+    make: Callable[..., tuple[Model, dict[str, Any], str]]
     if fits_all:
-        make: Callable[..., tuple[Model, dict[str, Any], str]] = fit_all.fit_all
+        from genre_core.training.fit_all import fit_all  # scikit-learn takes a second to import
+
+        make = fit_all
     else:
         make = assemble.combine_models if params.model.type == "ensemble" else assemble.train_network
     model, result, note = make(params, split, info, checkpoint, OUT / "history.csv")

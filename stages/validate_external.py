@@ -6,16 +6,12 @@ The packaged model is scored on the same clips for comparison.
 from __future__ import annotations
 
 import shutil
-import warnings
 from collections import Counter
 from typing import Any
 
 from genre_core import config
-from genre_core.analysis.external import compare_genres, round_score, score_clips
-from genre_core.audio import quality
-from genre_core.audio.io import decode
+from genre_core.analysis.external import answer, compare_genres, round_score, score_clips
 from genre_core.datasets import external
-from genre_core.errors import AudioError, SilenceWarning
 from genre_core.evaluation import intervals
 from genre_core.inference.predictor import Prediction, Predictor
 from genre_core.project import EXTERNAL, METRICS, MODEL
@@ -38,7 +34,10 @@ def main() -> str:
     predictions: list[tuple[str, Prediction, Prediction]] = []
     shutil.rmtree(OUT / "timelines", ignore_errors=True)
     (OUT / "timelines").mkdir(parents=True)
-    for clip in external.read_manifest(EXTERNAL):
+    clips_listed = external.read_manifest(EXTERNAL)
+    paths = [EXTERNAL / clip.path for clip in clips_listed if clip.status == "ok"]
+    answers = answer(paths, (MODEL, "pretrained"), workers=params.parallel.chosen)
+    for clip in clips_listed:
         row: dict[str, Any] = {
             "clip": clip.clip,
             "title": clip.title,
@@ -48,13 +47,11 @@ def main() -> str:
             "predicted": "",
         }
         if clip.status == "ok":
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("error", SilenceWarning)  # a silent clip says nothing about the model
-                    prediction, packaged_prediction = (p.predict_file(EXTERNAL / clip.path) for p in (predictor, packaged))
-            except (AudioError, SilenceWarning) as error:
-                row |= {"status": "failed", "reason": str(error)}
+            given = next(answers)
+            if isinstance(given, str):
+                row |= {"status": "failed", "reason": given}
             else:
+                prediction, packaged_prediction = given.predictions
                 row |= {"predicted": prediction.genre, "pretrained": packaged_prediction.genre, "pretrained_sure": packaged_prediction.sure}
                 row |= {f"p_{genre}": f"{prediction.probabilities[genre]:.6f}" for genre in genres}
                 title = f"{clip.title}: {clip.genre}, predicted as {prediction.genre}"
@@ -63,9 +60,7 @@ def main() -> str:
                     picture, prediction.starts_seconds, prediction.timeline, genres, segment_seconds=prediction.window_seconds, title=title
                 )
                 predictions.append((clip.genre, prediction, packaged_prediction))
-                audio = decode(EXTERNAL / clip.path)
-                level, bandwidth, _ = quality.level_and_bandwidth(audio.y, audio.sample_rate)
-                row |= {"level_dbfs": round(level, 2), "bandwidth_hz": round(bandwidth)}
+                row |= {"level_dbfs": round(given.level_dbfs, 2), "bandwidth_hz": round(given.bandwidth_hz)}
                 if clip.genre not in genres:
                     row["reason"] = "not scored: the model does not know this genre"
         rows.append(row)

@@ -2,18 +2,81 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from genre_core.audio import quality
+from genre_core.audio.io import decode
+from genre_core.audio.level import SILENCE_DBFS, is_silent
 from genre_core.corpus import index
 from genre_core.corpus.catalogue import artist_group
+from genre_core.errors import AudioError
 from genre_core.evaluation import intervals, scoring
-from genre_core.inference.predictor import Prediction
+from genre_core.inference.predictor import Prediction, Predictor
 from genre_core.project import AUDIT, INDEX, METRICS
-from genre_core.util.files import read_csv
+from genre_core.util.files import digest, read_csv
+from genre_core.util.parallel import Workers, map_tracks
 
 NO_SCORES = dict.fromkeys(("accuracy", "accuracy_low", "accuracy_high", "macro_f1", "macro_f1_low", "macro_f1_high", "top2_accuracy"))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Answers about an external clip, and its quality.
+
+    Attributes
+    ----------
+    predictions : tuple of Prediction
+        One from each model.
+    level_dbfs, bandwidth_hz : float
+        See `quality.level_and_bandwidth`.
+    """
+
+    predictions: tuple[Prediction, ...]
+    level_dbfs: float
+    bandwidth_hz: float
+
+
+def answer(files: Sequence[Path], models: Sequence[str | Path], *, workers: Workers = 0) -> Iterator[Answer | str]:
+    """Yield the answers of models about audio files.
+
+    Parameters
+    ----------
+    files : sequence of Path
+    models : sequence of str or Path
+        Model files, or "pretrained".
+    workers : int >= 0 or str
+        Number of processes, 0 for one per core; or the address of a Dask scheduler.
+
+    Yields
+    ------
+    Answer or str
+        For each file in order; a text says why it cannot be used.
+    """
+    known = tuple((model, "" if model == "pretrained" else digest(model)) for model in models)
+    yield from map_tracks(partial(_answer, models=known), files, workers=workers, preload=(__name__,))
+
+
+@lru_cache(maxsize=2)
+def _predictor(model: str | Path, model_digest: str) -> Predictor:  # a worker of a cluster outlives a model of the same path
+    return Predictor(model)
+
+
+def _answer(file: Path, models: Sequence[tuple[str | Path, str]]) -> Answer | str:
+    try:
+        audio = decode(file)
+        if is_silent(audio.y):  # it says nothing about the model
+            return f"{file}: silent (peak below {SILENCE_DBFS:g} dBFS)"
+        predictions = tuple(_predictor(*model).predict_file(file) for model in models)
+    except AudioError as error:
+        return str(error)
+    level, bandwidth, _ = quality.level_and_bandwidth(audio.y, audio.sample_rate)
+    return Answer(predictions, level, bandwidth)
 
 
 def compare_genres(clips: list[dict[str, Any]]) -> list[dict[str, Any]]:

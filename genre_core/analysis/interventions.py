@@ -19,7 +19,8 @@ from genre_core.audio.effects import MP3_KBPS, amplify, filter_waveform, mp3, sh
 from genre_core.audio.io import decode
 from genre_core.evaluation.intervals import artist_interval
 from genre_core.inference.predictor import Predictor
-from genre_core.util.parallel import map_tracks
+from genre_core.util.files import digest
+from genre_core.util.parallel import Workers, map_tracks
 
 INTERVENTIONS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "none": unchanged,
@@ -67,7 +68,7 @@ class Outcome:
 
 
 def measure(
-    model: Path, files: Sequence[Path], genres: Sequence[str], artists: Sequence[str], *, samples: int, seed: int, workers: int = 0
+    model: Path, files: Sequence[Path], genres: Sequence[str], artists: Sequence[str], *, samples: int, seed: int, workers: Workers = 0
 ) -> list[Outcome]:
     """Measure the accuracy of a model after each intervention.
 
@@ -81,15 +82,15 @@ def measure(
         True genre and artist of each file.
     samples, seed : int
         Number of samples of the bootstrap, and its seed.
-    workers : int >= 0
-        Number of worker processes, see `map_tracks`.
+    workers : int >= 0 or str
+        Number of processes, 0 for one per core; or the address of a Dask scheduler.
 
     Returns
     -------
     list of Outcome
         One outcome for each intervention; empty if every file is too short.
     """
-    work = partial(_predict_genres, model=model)
+    work = partial(_predict_genres, model=model, model_digest=digest(model))
     results = map_tracks(work, files, workers=workers, preload=(__name__,))
     answers_of_file = list(tqdm(results, total=len(files), desc="interventions", unit="track", disable=None))
     kept = [i for i, answers in enumerate(answers_of_file) if answers]
@@ -118,16 +119,16 @@ def measure(
 
 
 @lru_cache(maxsize=1)
-def _predictor(model: Path) -> Predictor:
+def _predictor(model: Path, model_digest: str) -> Predictor:  # a worker of a cluster outlives a model of the same path
     return Predictor(model)
 
 
-def _predict_genres(file: Path, model: Path) -> list[str]:
+def _predict_genres(file: Path, model: Path, model_digest: str) -> list[str]:
     """Predict the genre of a track after each intervention.
 
     The list is empty if the track is shorter than a segment when played 5 % faster.
     """
-    predictor = _predictor(model)
+    predictor = _predictor(model, model_digest)
     audio = decode(file, sample_rate=predictor.sample_rate)
     if audio.seconds / 1.05 < predictor.model.segment_seconds + 0.1:
         return []

@@ -23,7 +23,8 @@ from genre_core.audio.level import is_silent, to_level
 from genre_core.corpus.catalogue import Track, artist_group
 from genre_core.corpus.splits import assign_folds, merge_linked
 from genre_core.errors import AudioError
-from genre_core.util.parallel import map_tracks
+from genre_core.util.parallel import Workers
+from genre_core.util.result_cache import Kept, Recipe, ResultCache, code_digest, map_cached
 
 # Chosen by `experiments/labels.py`.
 EMBEDDING = "penultimate"
@@ -32,6 +33,8 @@ FOLDS = 5
 SEED = 0
 LEVEL_DBFS = -15.0  # features.level_dbfs of params.yaml
 MIN_OTHERS = 3  # a head that has heard fewer tracks of a genre cannot tell whether this label is right
+
+_CODE = ("audio", "features", "training/heads.py", "analysis/labels.py", "pretrained/msd_musicnn.safetensors")
 
 Select = Callable[[np.ndarray, np.ndarray, np.ndarray], list[int]]
 
@@ -87,7 +90,8 @@ def check(
     pairs: Iterable[tuple[str, str]] = (),
     *,
     level_dbfs: float = LEVEL_DBFS,
-    workers: int = 0,
+    workers: Workers = 0,
+    cache: ResultCache | None = None,
 ) -> LabelCheck:
     """Find the tracks of a folder whose label looks wrong.
 
@@ -101,8 +105,10 @@ def check(
         Paths of two files with the same recording: no head that judges one of them has heard the other.
     level_dbfs : float
         Level to which each track is brought, in dBFS; see `level.to_level`.
-    workers : int >= 0
-        Number of processes; 0 starts one per core. The result does not depend on it.
+    workers : int >= 0 or str
+        Number of processes, 0 for one per core; or the address of a Dask scheduler. The result does not depend on it.
+    cache : ResultCache, optional
+        Statistics that were kept by earlier runs.
 
     Returns
     -------
@@ -110,12 +116,14 @@ def check(
     """
     pairs = list(pairs)
     work = partial(_statistics, root=Path(root), level_dbfs=level_dbfs)
-    results = map_tracks(
-        work,
-        [track.path for track in tracks],
-        workers=workers,
-        preload=(__name__, "genre_core.features.musicnn", "genre_core.training.heads"),
+    recipe = Recipe(
+        f"labels {EMBEDDING} {level_dbfs} {code_digest(*_CODE)}",
+        file=lambda path: None if path.endswith(".npy") else (Path(root) / path, ""),
+        to_kept=lambda x: None if x is None else Kept({"statistics": x}, {}),
+        from_kept=lambda path, kept: kept.arrays["statistics"],
     )
+    preload = (__name__, "genre_core.features.musicnn", "genre_core.training.heads")
+    results = map_cached(work, [track.path for track in tracks], recipe, cache, workers=workers, preload=preload)
     computed = list(tqdm(results, total=len(tracks), desc="labels", unit="track", disable=None))
     heard = [(track, x) for track, x in zip(tracks, computed, strict=True) if x is not None]
     unheard = len(tracks) - len(heard)

@@ -6,7 +6,6 @@ import io
 
 import numpy as np
 import soundfile
-from scipy import signal
 
 from genre_core.audio.io import resample
 
@@ -42,6 +41,8 @@ def filter_waveform(y: np.ndarray, sample_rate: int, *, hz: float, kind: str) ->
     """
     if hz >= sample_rate / 2:
         return y
+    from scipy import signal  # takes a second to import
+
     return np.asarray(signal.sosfiltfilt(signal.butter(6, hz, kind, fs=sample_rate, output="sos"), y), np.float32)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 
 from genre_core.audio.level import SILENCE_DBFS
 
@@ -60,6 +59,8 @@ def level_and_bandwidth(y: np.ndarray, sample_rate: int) -> tuple[float, float, 
     level_dbfs, bandwidth_hz, silent_share : float
         Root mean square in dBFS; bandwidth in Hz; share of the frames (2048 samples each) with a level below -60 dBFS.
     """
+    import torch  # here, because a run whose results are all kept computes nothing
+
     padded = torch.from_numpy(np.pad(y, (0, max(0, _N_FFT - len(y)))))
     window = torch.hann_window(_N_FFT)
     power = torch.stft(padded, _N_FFT, _N_FFT, window=window, center=False, return_complex=True).abs().square() / window.sum().square() * 4

@@ -266,11 +266,32 @@ class External(Section):
     cookies_from_browser: str
 
 
+class Parallel(Section):
+    """Where the work on tracks is done; see `genre_core.util.parallel.map_tracks`."""
+
+    backend: Literal["local", "dask"]
+    workers: int = Field(ge=0, le=1024)
+    address: str
+
+    @property
+    def chosen(self) -> int | str:
+        """Number of processes, or address of the Dask scheduler."""
+        return self.address if self.backend == "dask" else self.workers
+
+
+class Cache(Section):
+    """Folder and size of the kept results; see `genre_core.util.result_cache`."""
+
+    folder: str
+    gigabytes: float = Field(ge=0, le=1_000_000)
+
+
 class Params(Section):
     """All parameters of params.yaml."""
 
     seed: int = Field(ge=0, lt=2**31)
-    workers: int = Field(ge=0, le=1024)
+    parallel: Parallel
+    cache: Cache
     dataset: Dataset
     audit: Audit
     segment: Segment

@@ -11,7 +11,7 @@ import hashlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,8 @@ from genre_core.audio.quality import (
 from genre_core.corpus import splits
 from genre_core.corpus.catalogue import Track
 from genre_core.errors import AudioError
-from genre_core.util.parallel import map_tracks
+from genre_core.util.parallel import Workers
+from genre_core.util.result_cache import Kept, Recipe, ResultCache, code_digest, map_cached
 
 _MAX_CHANNEL_SAMPLES = 30 * 60 * 48_000  # only this much is searched for clipping in single channels: half an hour of mono at 48 kHz
 _MIN_LENGTH_SHARE = 0.9  # share of the median length; a shorter track counts as truncated
@@ -157,7 +158,15 @@ class Audit:
         }
 
 
-def audit(root: str | Path, tracks: Sequence[Track], *, similarity: float = 0.85, overlap_seconds: float = 4.0, workers: int = 0) -> Audit:
+def audit(
+    root: str | Path,
+    tracks: Sequence[Track],
+    *,
+    similarity: float = 0.85,
+    overlap_seconds: float = 4.0,
+    workers: Workers = 0,
+    cache: ResultCache | None = None,
+) -> Audit:
     """Measure every file of a data set, and find duplicates and crossings.
 
     Parameters
@@ -168,15 +177,18 @@ def audit(root: str | Path, tracks: Sequence[Track], *, similarity: float = 0.85
         Tracks of the catalogue. Precomputed features (``.npy``) get a row without measurements.
     similarity, overlap_seconds : float
         Thresholds for duplicates; see `fingerprint.find_pairs`.
-    workers : int >= 0
-        Number of processes; 0 starts one per core.
+    workers : int >= 0 or str
+        Number of processes, 0 for one per core; or the address of a Dask scheduler.
+    cache : ResultCache, optional
+        Measurements and fingerprints that were kept by earlier runs.
 
     Returns
     -------
     Audit
         Measurements, duplicates and crossings.
     """
-    results = map_tracks(partial(_measure, root=Path(root)), tracks, workers=workers, preload=(__name__,))
+    work = partial(_measure, root=Path(root))
+    results = map_cached(work, tracks, _recipe(Path(root)), cache, workers=workers, preload=("torch", __name__))
     measured = list(tqdm(results, total=len(tracks), desc="audit", unit="track", disable=None))
     rows = _flag_short_tracks([row for row, _, _ in measured])
     prints, digests = [p for _, p, _ in measured], [d for _, _, d in measured]
@@ -194,6 +206,29 @@ def audit(root: str | Path, tracks: Sequence[Track], *, similarity: float = 0.85
     side = {t.path: t.split for t in tracks}
     crossing = [p for p in pairs if side[p.a] and side[p.b] and side[p.a] != side[p.b]]
     return Audit(rows, pairs, splits.crossings(tracks, [[t.split] for t in tracks]).artists, crossing)
+
+
+def _recipe(root: Path) -> Recipe:
+    """Say by what the measurements of a track are known, and how they are kept."""
+    of_catalogue = ("file", "genre", "artist", "split")
+
+    def to_kept(measured: tuple[AuditedTrack, fingerprint.Fingerprint, str]) -> Kept | None:
+        row, printed, digest = measured
+        if not digest:  # the file could not be decoded: the next version may read it
+            return None
+        facts = {name: value for name, value in asdict(row).items() if name not in of_catalogue}
+        return Kept({"codes": printed.codes, "loud": printed.loud}, {"row": facts, "digest": digest})
+
+    def from_kept(track: Track, kept: Kept) -> tuple[AuditedTrack, fingerprint.Fingerprint, str]:
+        row = AuditedTrack(track.path, track.genre, track.artist, track.split, **kept.facts["row"])
+        return row, fingerprint.Fingerprint(kept.arrays["codes"], kept.arrays["loud"]), kept.facts["digest"]
+
+    return Recipe(
+        f"audit {code_digest('audio', 'corpus/audit.py')}",
+        file=lambda track: None if track.path.endswith(".npy") else (root / track.path, ""),
+        to_kept=to_kept,
+        from_kept=from_kept,
+    )
 
 
 def _measure(track: Track, root: Path) -> tuple[AuditedTrack, fingerprint.Fingerprint, str]:

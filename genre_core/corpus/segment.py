@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from genre_core.corpus.corrections import correct, read_corrections
 from genre_core.corpus.index import FOLDS, HeldOut, IndexedTrack, Window, window_starts
 from genre_core.errors import AudioError, GenreError
 from genre_core.util.files import read_csv, read_json, write_csv, write_json
-from genre_core.util.parallel import map_tracks
+from genre_core.util.parallel import Workers
+from genre_core.util.result_cache import Kept, Recipe, ResultCache, code_digest, map_cached
 
 _SHORTEST_SECONDS = 3.0  # the shortest audio that musicnn reads, which is the model of protocol `all`
 
@@ -50,7 +51,8 @@ def build(
     copies: str = "keep",
     labels: str | Path | None = None,
     pairs: Sequence[tuple[str, str]] = (),
-    workers: int = 0,
+    workers: Workers = 0,
+    cache: ResultCache | None = None,
 ) -> dict[str, Any]:
     """Decode all tracks, cut and split their windows, and write the index.
 
@@ -74,8 +76,10 @@ def build(
         CSV file of corrected genres; see `genre_core.corpus.corrections`.
     pairs : sequence of (str, str)
         Paths of two files with the same recording.
-    workers : int >= 0
-        Number of processes; 0 starts one per core.
+    workers : int >= 0 or str
+        Number of processes, 0 for one per core; or the address of a Dask scheduler.
+    cache : ResultCache, optional
+        Measurements that were kept by earlier runs.
 
     Returns
     -------
@@ -104,9 +108,10 @@ def build(
     indexed: list[IndexedTrack] = []
     rejected = [(track, f"left out by {labels}") for track in corrected.left_out]
     least_seconds = min(seconds, _SHORTEST_SECONDS) if protocol == "all" else seconds
-    check = partial(_check, raw=raw, seconds=least_seconds, silence_dbfs=silence_dbfs)
-    results = map_tracks(check, catalogue, workers=workers, preload=("genre_core.corpus.segment",))
-    for track, result in tqdm(zip(catalogue, results, strict=True), total=len(catalogue), desc="segment", unit="track", disable=None):
+    kept = _recipe(raw)
+    results = map_cached(partial(_measure, raw=raw), catalogue, kept, cache, workers=workers, preload=("genre_core.corpus.segment",))
+    for track, measured in tqdm(zip(catalogue, results, strict=True), total=len(catalogue), desc="segment", unit="track", disable=None):
+        result = _check(track, measured, least_seconds, silence_dbfs)
         recording = min(duplicates_of.get(track.track, {track.track}))
         if not isinstance(result, IndexedTrack):
             rejected.append((track, result))
@@ -191,38 +196,51 @@ def _duplicate_tracks(catalogue: Sequence[Track], pairs: Sequence[tuple[str, str
     return [(catalogue[a].track, catalogue[b].track) for a, b in sorted(ordered)]
 
 
-def _check(track: Track, *, raw: Path, seconds: float, silence_dbfs: float) -> IndexedTrack | str:
-    """Decode a track; return its index row or a rejection reason."""
+@dataclass(frozen=True)
+class _Measured:
+    """Length, format and level of a track."""
+
+    seconds: float
+    sample_rate: int
+    channels: int
+    peak_dbfs: float
+
+
+def _recipe(raw: Path) -> Recipe:
+    """Say by what the measurements of a track are known, and how they are kept."""
+    return Recipe(
+        f"segment {code_digest('audio', 'corpus/segment.py')}",
+        file=lambda track: None if track.path.endswith(".npy") else (raw / track.path, ""),
+        to_kept=lambda measured: Kept({}, asdict(measured)) if isinstance(measured, _Measured) else None,
+        from_kept=lambda track, kept: _Measured(**kept.facts),
+    )
+
+
+def _measure(track: Track, *, raw: Path) -> _Measured | str:
+    """Decode a track; return its measurements, or the reason why it cannot be decoded.
+
+    A track of precomputed features ends at its last frame. Its level is unknown, so its peak is 0 dBFS.
+    """
     if track.path.endswith(".npy"):
-        return _check_features(track, raw, seconds)
+        description = read_json(raw / DESCRIPTION)
+        frames = len(np.load(raw / track.path, mmap_mode="r", allow_pickle=False))
+        return _Measured(
+            round((frames - 1) * description["hop_length"] / description["sample_rate"], 6), description["sample_rate"], 1, 0.0
+        )
     try:
         audio = decode(raw / track.path)
     except AudioError as error:
         return str(error).removeprefix(f"{raw / track.path}: ")
-    if not window_starts(audio.seconds, seconds, seconds):
-        return f"too short: {audio.seconds:.2f} s, a segment has {seconds:g} s"
-    if audio.peak_dbfs < silence_dbfs:
-        return f"silent as mono: peak {audio.peak_dbfs:.0f} dBFS, below {silence_dbfs:g}"
-    return IndexedTrack(
-        track.track,
-        track.path,
-        track.genre,
-        track.artist,
-        round(audio.seconds, 6),
-        audio.source.sample_rate,
-        audio.source.channels,
-        round(audio.peak_dbfs, 2),
-    )
+    return _Measured(audio.seconds, audio.source.sample_rate, audio.source.channels, audio.peak_dbfs)
 
 
-def _check_features(track: Track, raw: Path, seconds: float) -> IndexedTrack | str:
-    """Check a track of precomputed features; return as `_check` does.
-
-    The track ends at its last frame. Its level is unknown, so its peak is 0 dBFS.
-    """
-    description = read_json(raw / DESCRIPTION)
-    frames = len(np.load(raw / track.path, mmap_mode="r", allow_pickle=False))
-    track_seconds = round((frames - 1) * description["hop_length"] / description["sample_rate"], 6)
-    if not window_starts(track_seconds, seconds, seconds):
-        return f"too short: {track_seconds:.2f} s, a segment has {seconds:g} s"
-    return IndexedTrack(track.track, track.path, track.genre, track.artist, track_seconds, description["sample_rate"], 1, 0.0)
+def _check(track: Track, measured: _Measured | str, seconds: float, silence_dbfs: float) -> IndexedTrack | str:
+    """Check the measurements of a track; return its index row or a rejection reason."""
+    if isinstance(measured, str):
+        return measured
+    if not window_starts(measured.seconds, seconds, seconds):
+        return f"too short: {measured.seconds:.2f} s, a segment has {seconds:g} s"
+    if measured.peak_dbfs < silence_dbfs:
+        return f"silent as mono: peak {measured.peak_dbfs:.0f} dBFS, below {silence_dbfs:g}"
+    names = (track.track, track.path, track.genre, track.artist)
+    return IndexedTrack(*names, round(measured.seconds, 6), measured.sample_rate, measured.channels, round(measured.peak_dbfs, 2))

@@ -26,6 +26,7 @@ from genre_core.datasets import labels
 from genre_core.datasets.listing import LEAVES, METADATA, NOT_AUDIO, RESERVED_NAMES, audio_files, leaves, summary, unique_names
 from genre_core.errors import GenreError, as_text
 from genre_core.util.files import read_csv
+from genre_core.util.parallel import Workers
 
 _MAX_GENRES = 1_000  # tables of predictions have a column per genre
 _MIN_FOLDS = 3  # least value of segment.folds
@@ -39,7 +40,13 @@ _NO_TAG = "without a genre in the tags"
 
 
 def download(
-    root: str | Path, out: str | Path, *, source: str = "folder", aliases: str | Path | None = None, min_tracks: int = 0, workers: int = 0
+    root: str | Path,
+    out: str | Path,
+    *,
+    source: str = "folder",
+    aliases: str | Path | None = None,
+    min_tracks: int = 0,
+    workers: Workers = 0,
 ) -> list[Track]:
     """Link the audio files of `root` into `out` and write the catalogue.
 
@@ -55,8 +62,8 @@ def download(
         Table of spellings that are one genre; see `labels.read_aliases`.
     min_tracks : int >= 0
         Lowest number of tracks of a genre; smaller genres are left out.
-    workers : int >= 0
-        Number of processes that read the tags of many files; 0: one per core.
+    workers : int >= 0 or str
+        Number of processes that read the tags of many files, 0 for one per core; or the address of a Dask scheduler.
 
     Returns
     -------
@@ -137,7 +144,9 @@ class Scan:
     unread: list[str]
 
 
-def scan(root: Path, *, source: str = "folder", aliases: labels.Aliases | None = None, read_tags: bool = True, workers: int = 0) -> Scan:
+def scan(
+    root: Path, *, source: str = "folder", aliases: labels.Aliases | None = None, read_tags: bool = True, workers: Workers = 0
+) -> Scan:
     """List the tracks and the unused files of a music folder.
 
     The artist is the one of metadata.csv, else the one of the file's tags.
@@ -152,8 +161,8 @@ def scan(root: Path, *, source: str = "folder", aliases: labels.Aliases | None =
         Table that says which words of tags are a genre.
     read_tags : bool
         Whether the tags of the files are read; without them, an artist is known only from metadata.csv. The source "tags" needs them.
-    workers : int >= 0
-        Number of processes that read the tags of many files; 0: one per core.
+    workers : int >= 0 or str
+        Number of processes that read the tags of many files, 0 for one per core; or the address of a Dask scheduler.
 
     Raises
     ------

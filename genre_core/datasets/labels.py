@@ -22,7 +22,7 @@ from genre_core.audio.tags import Tags, read_tags
 from genre_core.corpus.catalogue import Track, check_names, nfc
 from genre_core.errors import AudioError, GenreError
 from genre_core.util.files import plain_file, read_csv
-from genre_core.util.parallel import map_tracks
+from genre_core.util.parallel import Workers, map_tracks
 
 _MAX_TABLE_BYTES = 10_000_000  # a table of 100,000 aliases takes about 3 MB
 _CHUNK = 250  # files that a worker reads at a time
@@ -102,15 +102,15 @@ def read_aliases(path: str | Path) -> Aliases:
     return Aliases(str(path), named | genre_of, frozenset(genre_of))
 
 
-def read_all(paths: Sequence[Path], *, workers: int = 0) -> list[Tags | None]:
+def read_all(paths: Sequence[Path], *, workers: Workers = 0) -> list[Tags | None]:
     """Read the tags of many files.
 
     Parameters
     ----------
     paths : sequence of Path
         Audio files.
-    workers : int >= 0
-        Number of processes for many files; 0: one per core.
+    workers : int >= 0 or str
+        Number of processes for many files, 0 for one per core; or the address of a Dask scheduler.
 
     Returns
     -------

@@ -15,7 +15,8 @@ from genre_core.audio.level import to_level
 from genre_core.features.kinds import Kind
 from genre_core.features.spectrogram import FeatureSpec, log_mel
 from genre_core.features.store import features_from_log_mel, write_store
-from genre_core.util.parallel import map_tracks
+from genre_core.util.parallel import Workers
+from genre_core.util.result_cache import Kept, Recipe, ResultCache, code_digest, map_cached
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,13 @@ class Job:
         Name of the track in the store.
     path : Path
         Audio file.
-    transform : picklable callable or None
+    transform : partial of a function, or None
         Change of the waveform: mono samples and their sample rate (Hz) to samples.
     """
 
     id: str
     path: Path
-    transform: Callable[[np.ndarray, int], np.ndarray] | None = None
+    transform: partial[np.ndarray] | None = None
 
 
 Compute = Callable[[np.ndarray], dict[Kind, np.ndarray]]
@@ -46,7 +47,8 @@ def extract(
     out: str | Path,
     compute: Compute,
     *,
-    workers: int = 0,
+    workers: Workers = 0,
+    cache: ResultCache | None = None,
     label: str = "extract",
 ) -> int:
     """Write the features of `jobs` to the store `out`, in order.
@@ -59,8 +61,10 @@ def extract(
     out : str or Path
     compute : picklable callable
         Function from mono samples to features, for example a partial of `log_features`.
-    workers : int >= 0
-        Number of processes; 0 means one per core. The bytes of the store do not depend on it.
+    workers : int >= 0 or str
+        Number of processes, 0 for one per core; or the address of a Dask scheduler. The bytes of the store do not depend on it.
+    cache : ResultCache, optional
+        Features that were kept by earlier runs; the bytes of the store do not depend on it.
     label : str
         Text beside the progress bar.
 
@@ -77,9 +81,27 @@ def extract(
         The system killed a worker, or a worker had too little memory.
     """
     work = partial(_compute_features, spec=spec, compute=compute)
-    results = map_tracks(work, jobs, workers=workers, preload=(__name__, getattr(compute, "func", compute).__module__))
+    preload = ("torch", __name__, getattr(compute, "func", compute).__module__)
+    results = map_cached(work, jobs, _recipe(spec, compute), cache, workers=workers, preload=preload)
     bar = tqdm(zip(jobs, results, strict=True), total=len(jobs), desc=label, unit="track", disable=None)
     return write_store(out, spec, ((job.id, features) for job, features in bar))
+
+
+def _recipe(spec: FeatureSpec, compute: Compute) -> Recipe:
+    """Say by what the features of a job are known, and how they are kept."""
+    function = getattr(compute, "func", compute)
+    name = f"{function.__module__}.{function.__qualname__} {spec} {code_digest('audio', 'features', 'pretrained/msd_musicnn.safetensors')}"
+    return Recipe(
+        name,
+        file=lambda job: (job.path, _described(job.transform)),
+        to_kept=lambda features: Kept(features, {}),
+        from_kept=lambda job, kept: dict(kept.arrays),
+    )
+
+
+def _described(transform: partial[np.ndarray] | None) -> str:
+    """Describe a change of the waveform by its function and arguments."""
+    return repr((transform.func.__qualname__, transform.args, transform.keywords)) if transform else ""
 
 
 def log_features(y: np.ndarray, spec: FeatureSpec) -> dict[Kind, np.ndarray]:

@@ -21,12 +21,13 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
+from genre_core.features import musicnn_spec
 from genre_core.features.band_maximum import BandMaximum
 from genre_core.features.kinds import Kind
-from genre_core.features.spectrogram import FeatureSpec, mel_and_mfcc
+from genre_core.features.spectrogram import mel_and_mfcc
 from genre_core.features.store import to_store_dtype
 
-SPEC = FeatureSpec(sample_rate=16000, n_fft=512, hop_length=256, n_mels=96, n_mfcc=4, fmin_hz=0.0, fmax_hz=8000.0)
+SPEC = musicnn_spec.SPEC
 PATCH_FRAMES = 187
 PATCH_SECONDS = 3.0
 PATCH_HOP_FRAMES = 62  # about 1 s

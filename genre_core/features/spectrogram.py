@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from genre_core.config import FeatureSettings
+
+if TYPE_CHECKING:
+    import torch  # imported in functions: a run whose features are all kept computes nothing
 
 FLOOR_POWER = 1e-10  # -100 dB: librosa's `amin`
 _BLOCK_FRAMES = 128  # the spectrum of a block (128, n_fft) fits into the processor's cache
@@ -92,7 +95,6 @@ def mel_and_mfcc(y: np.ndarray, spec: FeatureSpec) -> tuple[np.ndarray, np.ndarr
     return mel, mel @ dct_basis(spec.n_mels, spec.n_mfcc)
 
 
-@torch.inference_mode()
 def log_mel(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
     """Compute the log-mel spectrogram of a whole track.
 
@@ -103,6 +105,15 @@ def log_mel(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
     np.ndarray [shape=(1 + n // hop_length, n_mels), dtype=float32]
         Log-mel in dB.
     """
+    import torch
+
+    with torch.inference_mode():
+        return _log_mel(y, spec)
+
+
+def _log_mel(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
+    import torch
+
     window, filters = _constants(spec)
     padded = np.pad(np.asarray(y, np.float32), spec.n_fft // 2)
     frames = torch.from_numpy(padded).unfold(0, spec.n_fft, spec.hop_length)  # (T, n_fft), a view
@@ -117,6 +128,8 @@ def log_mel(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
 
 @functools.lru_cache(maxsize=4)
 def _constants(spec: FeatureSpec) -> tuple[torch.Tensor, list[tuple[slice, slice, torch.Tensor]]]:
+    import torch
+
     window = torch.hann_window(spec.n_fft, periodic=True)
     filters = mel_filters(spec).T  # (1 + n_fft / 2, n_mels)
     groups = []
@@ -139,6 +152,8 @@ def mel_filters(spec: FeatureSpec) -> torch.Tensor:
     -------
     torch.Tensor [shape=(n_mels, 1 + n_fft / 2), dtype=float32]
     """
+    import torch
+
     bins_hz = np.linspace(0, spec.sample_rate / 2, 1 + spec.n_fft // 2)
     edges_hz = _mel_to_hz(np.linspace(_hz_to_mel(spec.fmin_hz), _hz_to_mel(spec.fmax_hz), spec.n_mels + 2))
     width_hz = np.diff(edges_hz)

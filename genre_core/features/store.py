@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from genre_core.errors import GenreError
 from genre_core.features.kinds import KINDS, Kind
@@ -48,6 +47,8 @@ def to_store_dtype(mel: np.ndarray) -> np.ndarray:
 
     For log-mel levels between -128 and 128 dB, two neighbouring values are at most 0.06 dB apart.
     """
+    import torch  # here, because reading a store needs none
+
     return torch.from_numpy(np.ascontiguousarray(mel, np.float32)).half().numpy()  # NumPy's conversion takes 20 times as long
 
 

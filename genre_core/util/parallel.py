@@ -1,95 +1,28 @@
-"""Map of a function over tracks, in one process or several.
+"""Map of a function over tracks: in this process, in processes of this machine, or on a Dask cluster.
 
-Both ways give the same results in the same order.
+All ways give the same results in the same order.
 """
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import multiprocessing.util
-import os
-import signal
-import threading
-import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from itertools import chain, islice
 from typing import TypeVar
-
-import psutil
 
 from genre_core.errors import GenreError
 from genre_core.util.memory import is_out_of_memory
+from genre_core.util.processes import start_pool
+from genre_core.util.threads import cores, one_thread
 
 _LOCKS = "/dev/shm"  # noqa: S108 (the C library's folder for semaphores)
-_STOP_SECONDS = 0.2  # a process in a system call may stop later
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-def cores() -> int:
-    """Count the CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def one_thread() -> None:
-    """Limit torch to one thread in this process.
-
-    The results of torch depend on the number of threads, and the pool already uses all cores.
-    """
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def _prepare_worker() -> None:
-    """Prepare a worker process of the pool."""
-    for name in ("SIGINT", "SIGHUP"):  # the system sends these to the whole process group; only the parent handles them
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    one_thread()
-
-
-def _end_with_parent() -> None:
-    """End this worker when its parent ends.
-
-    Without this, the worker of a killed parent would wait forever.
-    """
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def kill_children() -> None:
-    """Kill all processes below this one except the resource tracker, which cleans up after them.
-
-    A child that is still starting would print an error about resources that this exit removes. The direct children are stopped
-    before the others are listed, because the fork server could start one more in between.
-    """
-    this_process = psutil.Process()
-    for child in this_process.children():
-        with contextlib.suppress(psutil.Error):
-            if not _is_resource_tracker(child):
-                child.suspend()
-                deadline = time.monotonic() + _STOP_SECONDS
-                while child.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE) and time.monotonic() < deadline:
-                    time.sleep(0.001)
-    for child in this_process.children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if not _is_resource_tracker(child):
-                child.kill()
-    # Otherwise the resource tracker removes the semaphores of a process that ends at once, and prints a warning.
-    multiprocessing.util._run_finalizers(0)  # type: ignore[attr-defined]
-
-
-def _is_resource_tracker(process: psutil.Process) -> bool:
-    return "multiprocessing.resource_tracker" in " ".join(process.cmdline())
+Workers = int | str  # number of processes of this machine, 0 for one per core; or the address of a Dask scheduler
 
 
 def _call(function: Callable[[Item], Result], item: Item) -> Result:
@@ -101,33 +34,18 @@ def _call(function: Callable[[Item], Result], item: Item) -> Result:
             raise
         failure = str(error)
     raise GenreError(
-        f"a worker needs more memory than there is ({' '.join(failure.split())[:100]}); set `workers` lower in params.yaml, "
+        f"a worker needs more memory than there is ({' '.join(failure.split())[:100]}); set `parallel.workers` lower in params.yaml, "
         "or use shorter tracks"
     )
 
 
-def _start_server() -> None:
-    """Start the fork server with Ctrl-C blocked.
-
-    Ctrl-C would interrupt the imports of the fork server.
-    """
-    from multiprocessing import forkserver, resource_tracker
-
-    resource_tracker.ensure_running()  # otherwise the server starts the tracker, which unblocks Ctrl-C
-    signals_before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, signals_before)
-
-
 def map_tracks(
-    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int = 0, preload: Sequence[str] = ()
+    function: Callable[[Item], Result], items: Iterable[Item], *, workers: Workers = 0, preload: Sequence[str] = ()
 ) -> Iterator[Result]:
     """Yield ``function(item)`` for each item, in order.
 
-    To limit the memory, at most ``2 * workers`` items are in progress or wait for the caller at any time. Each worker computes with
-    one thread.
+    To limit the memory, at most two items for each worker are in progress or wait for the caller at any time. Each worker computes
+    with one thread. A single item is computed in this process.
 
     Parameters
     ----------
@@ -135,10 +53,11 @@ def map_tracks(
         Function of one item.
     items : iterable of picklable values
         Arguments of `function`.
-    workers : int >= 0
-        Number of processes: 0 means one process per core; 1 means this process, without a pool.
+    workers : int >= 0 or str
+        Number of processes: 0 means one process per core; 1 means this process, without a pool. A text is the address of a Dask
+        scheduler, whose workers then compute; see `cluster.map_on_cluster`.
     preload : sequence of str
-        Names of modules that are imported once for all workers, if the platform has a fork server.
+        Names of modules that are imported once for all processes, if the platform has a fork server.
 
     Yields
     ------
@@ -148,47 +67,50 @@ def map_tracks(
     Raises
     ------
     GenreError
-        The system killed a worker, or a worker did not have enough memory.
+        The system killed a worker, a worker did not have enough memory, or the cluster cannot be used.
 
     Warns
     -----
     UserWarning
         The system has no room for the locks of worker processes, so this process does all the work.
     """
-    workers = workers or cores()
-    if workers == 1:
-        one_thread()
-        yield from map(partial(_call, function), items)
+    items = iter(items)
+    first = list(islice(items, 2))
+    items = chain(first, items)
+    call = partial(_call, function)
+    if isinstance(workers, str) and first:
+        from genre_core.util.cluster import map_on_cluster
+
+        yield from map_on_cluster(call, items, workers)
         return
-    # A fork would copy the locks of running threads (torch, HDF5). A fork server has no such locks, and is fast after one import.
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
-    if method == "forkserver":
-        context.set_forkserver_preload(list(preload))
-        _start_server()
-    try:
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
-    except (OSError, NotImplementedError) as error:  # NotImplementedError: a system without semaphores
-        reason = getattr(error, "strerror", None) or error
-        warnings.warn(
-            f"{_LOCKS} cannot hold the locks of worker processes ({reason}): one process does all the work; make room there, or mount it",
-            stacklevel=2,
-        )
+    processes = 1 if isinstance(workers, str) or len(first) < 2 else workers or cores()
+    if processes > 1:
+        try:
+            pool = start_pool(processes, preload)
+        except (OSError, NotImplementedError) as error:  # NotImplementedError: a system without semaphores
+            reason = getattr(error, "strerror", None) or error
+            warnings.warn(
+                f"{_LOCKS} cannot hold the locks of worker processes ({reason}): one process does all the work; make room there, "
+                "or mount it",
+                stacklevel=2,
+            )
+            processes = 1
+    if processes == 1:
         one_thread()
-        yield from map(partial(_call, function), items)
+        yield from map(call, items)
         return
     with pool:
         pending: deque[Future[Result]] = deque()
         try:
             for item in items:
-                pending.append(pool.submit(_call, function, item))
-                if len(pending) >= 2 * workers:
+                pending.append(pool.submit(call, item))
+                if len(pending) >= 2 * processes:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
         except BrokenProcessPool:
             raise GenreError(
-                f"one of {workers} workers was killed, probably because the memory was full; set `workers` lower in params.yaml"
+                f"one of {processes} workers was killed, probably because the memory was full; set `parallel.workers` lower in params.yaml"
             ) from None
         finally:
             for future in pending:

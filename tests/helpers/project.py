@@ -54,7 +54,8 @@ def set_params(project: Path, **values: object) -> None:
 
 
 SMALL = {
-    "workers": 1,  # a pool takes longer to start than these few tracks to compute
+    "parallel__workers": 1,  # a pool takes longer to start than these few tracks to compute
+    "cache__folder": ".cache/tracks",  # not the user's
     "dataset__demo__artists_per_genre": 3,
     "dataset__demo__tracks_per_artist": 1,
     "dataset__demo__seconds": 6.0,

@@ -31,7 +31,7 @@ def outputs(project):
 
 def test_1_and_2_workers_leave_the_same_bytes(project, tmp_path):
     other = copy_project(tmp_path / "other")
-    run_stages(other, *STAGES, workers=2)
+    run_stages(other, *STAGES, parallel__workers=2)
     assert len(outputs(other)) > 60
     assert outputs(other) == outputs(project)
 

@@ -83,7 +83,7 @@ def test_make_mine_trains_on_a_folder_of_any_name(own, tmp_path):
     music = tmp_path / "Björk's $HOME, {best} music"
     for genre in ("jazz", "metal"):
         shutil.copytree(own / "data/raw" / genre, music / genre)
-    settings = ("SETTINGS=workers=1 evaluate.bootstrap_samples=200", f"MUSIC={str(music).replace('$', '$$')}")
+    settings = ("SETTINGS=parallel.workers=1 evaluate.bootstrap_samples=200", f"MUSIC={str(music).replace('$', '$$')}")
     done = run("make", "--no-print-directory", f"VENV={Path(sys.executable).parents[1]}", "READY=", "mine", *settings, cwd=own)
     assert "fitted on all 6 tracks of the folder data set" in done.stdout
     test = metrics(own, "test")

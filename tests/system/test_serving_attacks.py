@@ -20,7 +20,7 @@ from helpers.closure import ROOT
 from helpers.project import environment
 from helpers.serving import CHROMIUM, FLAGS, music, serving, wav
 
-from genre_core.util.parallel import cores
+from genre_core.util.threads import cores
 
 
 class Server:

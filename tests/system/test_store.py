@@ -55,7 +55,7 @@ def test_a_worker_that_the_system_kills_is_one_clear_error(tmp_path):
         "    list(map_tracks(killed, range(10), workers=2))\n"
     )
     done = run(sys.executable, "killed.py", cwd=tmp_path, check=False)
-    assert re.search(r"GenreError: one of 2 workers was killed, .* set `workers` lower", done.stderr)
+    assert re.search(r"GenreError: one of 2 workers was killed, .* set `parallel.workers` lower", done.stderr)
 
 
 def test_a_worker_s_error_arrives():

@@ -83,7 +83,7 @@ def locked(project):
 @pytest.fixture
 def fresh(tmp_path):
     target = copy_project(tmp_path / "fresh")
-    set_params(target, workers=2)
+    set_params(target, parallel__workers=2)
     return target
 
 
@@ -125,7 +125,7 @@ def test_a_killed_training_goes_on_where_it_was(own):
 
 
 def test_ctrl_c_says_one_line_and_leaves_nothing_half_written(project, own):
-    set_params(own, workers=2)
+    set_params(own, parallel__workers=2)
     for stage in ("train", "extract", "download"):  # one that ended leaves no outs, which a later one would miss
         process = start(own, "dvc", "repro", "-f", "-s", stage)
         assert running(process, stage)
@@ -166,7 +166,7 @@ def gone(processes, seconds=15):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 @pytest.mark.parametrize("stage", ["download", "train"])
 def test_a_signal_to_a_stage_alone_ends_it_and_its_workers_in_one_line(own, number, stage):
-    set_params(own, workers=2)
+    set_params(own, parallel__workers=2)
     process = start(own, "dvc", "repro", "-f", "-s", stage)
     process.args_root = own
     assert running(process, stage)
@@ -185,7 +185,7 @@ def test_a_signal_to_a_stage_alone_ends_it_and_its_workers_in_one_line(own, numb
 @pytest.mark.parametrize("stage", ["download", "train"])
 def test_a_killed_dvc_takes_its_stage_along_and_the_next_run_is_as_unbroken(project, own, stage):
     """DVC deletes a stage's outs before it runs it again: the one before must not be writing them then."""
-    set_params(own, workers=2)
+    set_params(own, parallel__workers=2)
     process = start(own, "dvc", "repro", "-f", "-s", stage)
     process.args_root = own
     assert running(process, stage)

@@ -148,8 +148,8 @@ def end(code: int) -> NoReturn:
     last_resort = threading.Timer(_GRACE_SECONDS / 2, os._exit, [code])  # the interrupted thread can hold a lock
     last_resort.daemon = True
     last_resort.start()
-    if "genre_core.util.parallel" in sys.modules:
-        sys.modules["genre_core.util.parallel"].kill_children()
+    if "genre_core.util.processes" in sys.modules:
+        sys.modules["genre_core.util.processes"].kill_children()
     if "genre_core.util.files" in sys.modules:
         sys.modules["genre_core.util.files"].remove_own_temporary_files()
     os._exit(code)

@@ -219,6 +219,16 @@ def parser() -> argparse.ArgumentParser:
         help="show the five most similar tracks of this folder with music, or of a store of `genre similar`",
     )
 
+    cache = command(
+        "cache",
+        "the kept results of tracks",
+        "Show or clear the folder in which the pipeline keeps features and measurements of single tracks from run to run.",
+        "genre cache --clear",
+        shown="{folder, results, bytes, cleared}",
+    )
+    cache.add_argument("--clear", action="store_true", help="remove all results; the next run computes them again")
+    cache.add_argument("--folder", default="", metavar="DIR", help="default: cache.folder of params.yaml, or in the user's cache folder")
+
     completion = command(
         "completion",
         "a completion script for a shell",

@@ -26,7 +26,7 @@ from genre_core.inference.predictor import Predictor
 from genre_core.inference.streaming import Listener
 from genre_core.terminal import say
 from genre_core.util.memory import is_out_of_memory
-from genre_core.util.parallel import cores
+from genre_core.util.threads import cores
 
 LIVE_SECONDS = 10.0  # length of the audio behind a live answer
 WAITING = 8  # most requests in the queue

@@ -16,11 +16,11 @@ from genre_core.corpus.catalogue import Track, write_catalogue
 from genre_core.datasets.demo.band import Band
 from genre_core.datasets.demo.sounds import SAMPLE_RATE
 from genre_core.datasets.demo.styles import GENRES, STYLES
-from genre_core.util.parallel import map_tracks
+from genre_core.util.parallel import Workers, map_tracks
 
 
 def download(
-    out: str | Path, *, seed: int, artists_per_genre: int, tracks_per_artist: int, seconds: float, workers: int = 0
+    out: str | Path, *, seed: int, artists_per_genre: int, tracks_per_artist: int, seconds: float, workers: Workers = 0
 ) -> list[Track]:
     """Synthesise the data set and write its catalogue.
 
@@ -37,8 +37,8 @@ def download(
         Number of artists of each genre, and of tracks of each artist.
     seconds : float > 0
         Length of each track.
-    workers : int >= 0
-        Number of processes; 0 starts one per core. The files do not depend on it.
+    workers : int >= 0 or str
+        Number of processes, 0 for one per core; or the address of a Dask scheduler. The files do not depend on it.
 
     Returns
     -------

@@ -25,5 +25,5 @@ def test_a_stage_without_memory_ends_in_one_line(tmp_path):
     code = "import runpy, sys; sys.path.insert(0, sys.argv[1]); runpy.run_path('greedy.py')"
     done = subprocess.run([sys.executable, "-c", code, str(ROOT)], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: this needs more memory than there is; set `workers` lower")
+    assert done.stderr.startswith("error: this needs more memory than there is; set `parallel.workers` lower")
     assert done.stderr.count("\n") == 1

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from genre_core.util.parallel import cores, in_threads
+from genre_core.util.parallel import in_threads
+from genre_core.util.threads import cores
 
 
 def slow_first(i):

@@ -1,0 +1,22 @@
+"""Cores of this machine, and one thread of torch for each."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def cores() -> int:
+    """Count the CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def one_thread() -> None:
+    """Limit torch to one thread in this process, without importing it.
+
+    The results of torch depend on the number of threads, and the workers already use all cores.
+    """
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+    else:
+        os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it when it is imported
