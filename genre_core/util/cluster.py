@@ -65,6 +65,7 @@ def map_on_cluster(function: Callable[[Item], Result], items: Iterable[Item], ad
     try:
         from distributed import KilledWorker
         from distributed.client import FutureCancelledError
+        from distributed.comm import CommClosedError
     except ModuleNotFoundError:
         raise GenreError('parallel.backend: dask needs the package distributed: pip install "genre-pipeline[cluster]"') from None
     client = _connect(address)
@@ -84,9 +85,7 @@ def map_on_cluster(function: Callable[[Item], Result], items: Iterable[Item], ad
             f"{error.allowed_failures + 1} workers of {place} died at one track, probably because the memory was full (the last one: "
             f"{error.last_worker.address}); give the workers more memory, or fewer of them to a machine"
         ) from None
-    except (OSError, FutureCancelledError) as error:
-        if isinstance(error, OSError) and client.status == "running":
-            raise
+    except (CommClosedError, FutureCancelledError):
         raise GenreError(f"the Dask scheduler at {place} has ended; start it again, then run `dvc repro`") from None
     finally:
         with contextlib.suppress(Exception):
