@@ -17,6 +17,8 @@ def one_thread() -> None:
     The results of torch depend on the number of threads, and the workers already use all cores.
     """
     if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
+        import torch  # waits until another thread has imported it
+
+        torch.set_num_threads(1)
     else:
         os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it when it is imported
