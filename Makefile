@@ -7,7 +7,7 @@ export DVC_NO_ANALYTICS := 1
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gtzan mine check test lint leak cv search card bench lock platforms clean
+.PHONY: help demo gtzan mine check test lint leak cv search card bench scale lock platforms clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ card: $(READY) ## write MODEL_CARD.md from the model's metadata and metrics
 
 bench: $(READY) ## measure speed as ratios in one run; fails when one is missed
 	python -m benchmarks.bench
+
+scale: $(READY) ## measure seconds, memory and bytes of each stage as the number of tracks grows (TRACKS="100 1000 10000")
+	python -m benchmarks.scale $(TRACKS)
 
 lock: $(READY) ## write requirements.lock anew: exact versions with the hashes of all their files, for every platform
 	mkdir -p .cache

@@ -36,7 +36,7 @@ from genre_core.models.model import GenreModel
 from genre_core.training import device as training_device
 from genre_core.training import loop
 from genre_core.training import sampler as training_sampler
-from genre_core.util.parallel import one_thread
+from genre_core.util.threads import one_thread
 
 ROUNDS = 3
 TRACKS = 10

@@ -24,6 +24,7 @@ _QUIET_DB = 50.0  # frames more than this below the loudest frame are not compar
 _LARGEST_BUCKET = 24  # largest number of frames that share a code; a more frequent code is not informative
 _NEEDED_HITS = 2  # number of equal codes at one shift that starts a comparison bit by bit
 _TRIED_SHIFTS = 4  # largest number of shifts that are compared bit by bit for each pair
+_PART_FRAMES = 1 << 22  # codes that are sorted at once: about 150 MB
 _CODE_STEP = 2  # only every second code of one track is looked up, because neighbouring codes are nearly equal
 
 
@@ -131,27 +132,13 @@ def find_pairs(prints: Sequence[Fingerprint], *, similarity: float = 0.85, overl
 def _candidates(prints: Sequence[Fingerprint]) -> list[tuple[int, int, int]]:
     """List tuples (a, b, shift) with equal codes at that shift.
 
-    The shift is the position in `a` minus the position in `b`, in frames.
+    The shift is the position in `a` minus the position in `b`, in frames. The codes are looked up in parts, so the memory does not grow
+    with their number, but for the votes.
     """
-    loud_frames = [np.flatnonzero(p.loud) for p in prints]
-    track = np.repeat(np.arange(len(prints)), [len(positions) for positions in loud_frames])
-    position = np.concatenate([*loud_frames, np.zeros(0, int)])
-    codes = [p.codes[positions] for p, positions in zip(prints, loud_frames, strict=True)]
-    code = np.concatenate([*codes, np.zeros(0, np.uint32)])
-    order = np.argsort(code, kind="stable")  # a stable sort keeps the frames of one code in track order, so a < b
-    code, track, position = code[order], track[order], position[order]
-    starts = np.flatnonzero(np.r_[True, code[1:] != code[:-1]]) if len(code) else np.zeros(0, int)
-    size = np.diff(np.r_[starts, len(code)])
-    kept = np.repeat(size <= _LARGEST_BUCKET, size) & np.repeat(size > 1, size)
-    code, track, position = code[kept], track[kept], position[kept]
-    votes = []
-    for step in range(1, _LARGEST_BUCKET):
-        a, b = slice(None, -step), slice(step, None)
-        equal = (code[a] == code[b]) & (track[a] != track[b]) & (position[a] % _CODE_STEP == 0)
-        # The key packs (a, b, shift // 2). The division lets neighbouring shifts vote together.
-        shift = (position[a][equal] - position[b][equal]) // 2 + (1 << 23)
-        votes.append((track[a][equal].astype(np.int64) * len(prints) + track[b][equal]) << 24 | shift)
-    keys, counts = np.unique(np.concatenate([*votes, np.zeros(0, np.int64)]), return_counts=True)
+    parts = sum(len(p.codes) for p in prints) // _PART_FRAMES + 1
+    votes = [_votes(prints, part, parts) for part in range(parts)]
+    keys, inverse = np.unique(np.concatenate([keys for keys, _ in votes]), return_inverse=True)
+    counts = np.bincount(inverse, np.concatenate([counts for _, counts in votes]), len(keys))
     enough = counts >= _NEEDED_HITS
     keys, counts = keys[enough], counts[enough]
     order = np.lexsort((-counts, keys >> 24))  # the shifts of each pair, most votes first
@@ -160,6 +147,33 @@ def _candidates(prints: Sequence[Fingerprint]) -> list[tuple[int, int, int]]:
     keys = keys[order][rank < _TRIED_SHIFTS]
     pair, shift = keys >> 24, ((keys & ((1 << 24) - 1)) - (1 << 23)) * 2
     return list(zip((pair // len(prints)).tolist(), (pair % len(prints)).tolist(), shift.tolist(), strict=True)) if len(prints) else []
+
+
+def _votes(prints: Sequence[Fingerprint], part: int, parts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Count the votes of one part of the codes: those with the remainder `part` when divided by `parts`.
+
+    Returns
+    -------
+    keys, counts : np.ndarray [shape=(n,), dtype=int64]
+        A key packs (a, b, shift // 2). The division lets neighbouring shifts vote together.
+    """
+    chosen = [np.flatnonzero(p.loud & (p.codes % np.uint32(parts) == part)).astype(np.int32) for p in prints]
+    track = np.repeat(np.arange(len(prints), dtype=np.int32), [len(positions) for positions in chosen])
+    position = np.concatenate([*chosen, np.zeros(0, np.int32)])
+    code = np.concatenate([*(p.codes[positions] for p, positions in zip(prints, chosen, strict=True)), np.zeros(0, np.uint32)])
+    order = np.argsort(code, kind="stable")  # a stable sort keeps the frames of one code in track order, so a < b
+    code, track, position = code[order], track[order], position[order]
+    starts = np.flatnonzero(np.r_[True, code[1:] != code[:-1]]) if len(code) else np.zeros(0, int)
+    size = np.diff(np.r_[starts, len(code)])
+    kept = np.repeat((size <= _LARGEST_BUCKET) & (size > 1), size)
+    code, track, position = code[kept], track[kept], position[kept]
+    keys = [np.zeros(0, np.int64)]
+    for step in range(1, _LARGEST_BUCKET):
+        a, b = slice(None, -step), slice(step, None)
+        equal = (code[a] == code[b]) & (track[a] != track[b]) & (position[a] % _CODE_STEP == 0)
+        shift = (position[a][equal] - position[b][equal]) // 2 + (1 << 23)
+        keys.append((track[a][equal].astype(np.int64) * len(prints) + track[b][equal]) << 24 | shift)
+    return np.unique(np.concatenate(keys), return_counts=True)
 
 
 def _compare(a: Fingerprint, b: Fingerprint, shift: int, overlap_seconds: float) -> tuple[float, int] | None:

@@ -13,11 +13,15 @@ NUMBA_REMEDY = "numba can write no folder for its compiled functions; set NUMBA_
 
 
 def prepare_libraries() -> None:
-    """Set up numba and joblib for read-only systems, and for systems without room for locks.
+    """Set up numba and joblib for read-only systems, and for systems without room for locks; let threads of OpenMP sleep.
+
+    Threads that wait for each other would take the cores from other processes: two trainings at once would then last longer than one
+    after the other. Sleeping threads change no result.
 
     numba, which librosa uses, stops if it can write neither beside librosa nor in the user's cache. It then
     gets a private folder below the system's temporary folder. Settings of the user are kept.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("JOBLIB_MULTIPROCESSING", "0")  # not used here; joblib warns if /dev/shm has no room for its locks
     if "NUMBA_CACHE_DIR" not in os.environ and not any(map(_can_write, _numba_folders())):
         with contextlib.suppress(OSError):

@@ -51,6 +51,14 @@ def test_planted_copies_are_found_and_nothing_else(music, name):
         assert np.median([p.offset_seconds for p in pairs]) == pytest.approx(seconds, abs=0.1)
 
 
+def test_codes_looked_up_in_parts_make_the_same_pairs(music, monkeypatch):
+    originals = [fingerprint.fingerprint(y, RATE) for y in music.values()]
+    prints = [*originals, *(fingerprint.fingerprint(*PLANTED["offset"](y)) for y in music.values())]
+    at_once = fingerprint.find_pairs(prints)
+    monkeypatch.setattr(fingerprint, "_PART_FRAMES", len(prints[0].codes))
+    assert fingerprint.find_pairs(prints) == at_once != []
+
+
 @pytest.mark.parametrize("rate", [16_000, RATE, 32_000, 44_100])
 def test_the_mp3_has_the_rate_that_its_name_says(music, rate):
     y = resample(next(iter(music.values())), RATE, rate)
