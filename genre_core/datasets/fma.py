@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -128,7 +127,12 @@ def download(
     else:
         paths, where = _from_mirrors(subset, sources.audio[subset], place, out, downloads, options)
     missing = sorted(usable.keys() - paths.keys())
-    if len(missing) == len(usable) or (missing and not partial):
+    if len(missing) == len(usable):
+        raise GenreError(
+            f"{where}: holds no clip of FMA's subset {subset}; expected fma_{subset}.zip, or a folder fma_{subset} with files as "
+            f"000/000002.mp3 ({_HOME}/fma_{subset}.zip)"
+        )
+    if missing and not partial:
         raise GenreError(
             f"{where}: {len(missing):,} of {len(usable):,} clips of FMA's subset {subset} are missing ({', '.join(missing[:3])}, ...); "
             "name a complete copy with dataset.fma.path, or accept this one with dataset.fma.partial: true"
@@ -194,12 +198,13 @@ def _place_table(member: PurePosixPath) -> str | None:
 
 def _read_archive(archive: Path, subset: str, downloads: Path) -> list[Clip]:
     """Read the clips of a subset from fma_metadata.zip."""
-    downloads.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=downloads, prefix=".tracks-") as folder:
-        found = unpack(archive, _place_table, folder, max_file_bytes=MAX_TABLE_BYTES)
-        if not found:
+    folder = downloads / "tracks"  # a fixed name: the next run removes what a killed one left
+    try:
+        if not unpack(archive, _place_table, folder, max_file_bytes=MAX_TABLE_BYTES):
             raise GenreError(f"{archive}: holds no tracks.csv; is it fma_metadata.zip?")
-        return fma_table.read(Path(folder, "tracks.csv"), subset, name=f"{archive}, tracks.csv")
+        return fma_table.read(folder / "tracks.csv", subset, name=f"{archive}, tracks.csv")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _from_mirrors(

@@ -130,10 +130,11 @@ def _licence_lines(licences: Mapping[str, int] | None) -> list[str]:
     """Return the table of the licences of the tracks used."""
     if licences is None:
         return ["- **the licences of its tracks are not listed**, because the data of this model are not here; run `dvc checkout`"]
-    rows = [{"licence": licence, "tracks": tracks} for licence, tracks in licences.items()]
-    if len(rows) > MOST_LICENCES:
-        shown, rest = rows[: MOST_LICENCES - 1], rows[MOST_LICENCES - 1 :]
-        rows = [*shown, {"licence": f"{len(rest)} other licences", "tracks": sum(licences.values()) - sum(row["tracks"] for row in shown)}]
+    counts = list(licences.items())
+    if len(counts) > MOST_LICENCES:
+        shown, rest = counts[: MOST_LICENCES - 1], counts[MOST_LICENCES - 1 :]
+        counts = [*shown, (f"{len(rest)} other licences", sum(tracks for _, tracks in rest))]
+    rows = [{"licence": licence, "tracks": tracks} for licence, tracks in counts]
     return ["", "Licences of the tracks used, as the data set states them:", "", *markdown.table(("licence", "tracks"), rows, "None.")]
 
 

@@ -13,6 +13,7 @@ from helpers.stages import run_stages
 from genre_core.corpus import index
 from genre_core.datasets import demo, fma
 from genre_core.datasets.copies import Mirror
+from genre_core.reports import model_card
 
 GENRES = {"Rock": "rock", "Old-Time / Historic": "country"}
 SIDES = ["training", "training", "validation", "test"]
@@ -96,3 +97,9 @@ def test_the_artists_of_fma_are_kept_apart_by_the_default_protocol(own, addresse
     }
     assert len(sides) == 8
     assert all(len(used) == 1 for used in sides.values())
+
+
+def test_a_card_of_many_licences_sums_the_rare_ones():
+    lines = model_card._licence_lines({f"licence {n}": 100 - n for n in range(60)})
+    assert lines[-1] == f"| 21 other licences | {sum(100 - n for n in range(39, 60))} |"
+    assert len(lines) == 3 + 2 + 40

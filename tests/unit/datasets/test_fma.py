@@ -103,7 +103,7 @@ def test_a_redirected_broken_download_is_resumed_verified_and_unpacked(tmp_path)
         "Public Domain Mark 1.0": 1,
         "not stated": 1,
     }
-    assert sorted(path.name for path in (tmp_path / "cache").glob(".*")) == []
+    assert not (tmp_path / "cache/tracks").exists()
 
 
 @pytest.mark.parametrize(("subset", "expected"), [("small", 4), ("medium", 5), ("large", 6)])
@@ -139,7 +139,7 @@ def test_an_incomplete_copy_must_be_asked_for(tmp_path):
     ]
     (root / "fma_small").rename(root / "elsewhere")
     (root / "elsewhere/000").rename(root / "elsewhere/x")
-    with pytest.raises(GenreError, match="4 of 4 clips"):
+    with pytest.raises(GenreError, match=r"holds no clip of FMA's subset small; expected fma_small\.zip, or a folder fma_small"):
         bring_quietly(tmp_path / "c", path=root, partial=True)
 
 

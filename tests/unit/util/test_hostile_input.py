@@ -422,12 +422,11 @@ def peak_mb(function):
 
 
 def test_members_packed_in_an_unusual_way_are_refused_before_they_are_unpacked(tmp_path):
-    for kind in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
-        path = tmp_path / "a.zip"
-        with zipfile.ZipFile(path, "w", kind) as archive:
-            archive.writestr("blues.00000.wav", bytes(20_000_000))
-        with pytest.raises(ArchiveError, match="compressed by an unusual method"):
-            unpack(path, place, tmp_path / "out")
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("blues.00000.wav", bytes(20_000_000))
+    with pytest.raises(ArchiveError, match="compressed by an unusual method"):
+        unpack(path, place, tmp_path / "out")
 
 
 def test_a_table_of_contents_hides_behind_no_trick(tmp_path):
