@@ -149,6 +149,7 @@ def test_the_parquet_copy_of_the_fault_filtered_split_is_complete_enough(tmp_pat
     ],
 )
 def test_parquet_files_that_are_not_gtzan_are_refused_and_removed(tmp_path, sound, body, words):
+    pytest.importorskip("pyarrow")
     with servers.serve(servers.whole(body(sound))) as server, pytest.raises(GenreError, match=words):
         bring(tmp_path, as_hub(server, ["train.parquet"]))
     assert not (tmp_path / "raw").exists()
