@@ -18,6 +18,10 @@ def main() -> str:
         from genre_core.datasets import gtzan
 
         tracks = gtzan.download(RAW, **params.dataset.gtzan.model_dump(), downloads=DOWNLOADS / "gtzan")
+    elif params.dataset.name == "fma":
+        from genre_core.datasets import fma
+
+        tracks = fma.download(RAW, **params.dataset.fma.model_dump(), downloads=DOWNLOADS / "fma")
     elif params.dataset.name == "features":
         from genre_core.datasets import precomputed
 

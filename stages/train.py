@@ -26,6 +26,7 @@ def main() -> str:
     notes = {
         "demo": " (synthetic)",
         "gtzan": f" ({len(split.tracks)} of 1000 tracks)",
+        "fma": f" ({len(split.tracks)} tracks)",
         "features": f" made elsewhere ({len(split.tracks)} tracks)",
     }
     data_set = {"data_set": params.dataset.name + notes.get(params.dataset.name, ""), **protocol}

@@ -66,6 +66,14 @@ class Gtzan(Section):
     partial: bool
 
 
+class Fma(Section):
+    """FMA data set, from the authors' archives or a local copy."""
+
+    subset: Literal["small", "medium", "large"]
+    path: str
+    partial: bool
+
+
 def _check_band(fmin_hz: float, fmax_hz: float, sample_rate: int) -> None:
     if fmax_hz > sample_rate / 2:
         raise ValueError(f"fmax_hz {fmax_hz:g} is above half the sample_rate {sample_rate}: at most {sample_rate / 2:g}")
@@ -94,9 +102,10 @@ class PrecomputedFeatures(Section):
 class Dataset(Section):
     """Chosen data set, and the settings of every data set."""
 
-    name: Literal["demo", "gtzan", "folder", "features"]
+    name: Literal["demo", "gtzan", "fma", "folder", "features"]
     demo: Demo
     gtzan: Gtzan
+    fma: Fma
     folder: Folder
     features: PrecomputedFeatures
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,7 @@ from genre_core.util.files import read_csv, write_csv
 
 CATALOGUE = "catalogue.csv"
 DESCRIPTION = PRECOMPUTED.name
+LICENCES = "licences.csv"  # licence of each track, if the data set states it
 SPLITS = ("train", "valid", "test")
 
 
@@ -55,6 +57,28 @@ def artist_group(artist: str, track: str) -> str:
     return artist or f"\n{track}"  # the line break keeps the group apart from every artist's name
 
 
+def name_problem(name: str, *, is_path: bool = False) -> str:
+    """Say why a name would break a report, web page or model file.
+
+    Parameters
+    ----------
+    name : str
+        Name from outside.
+    is_path : bool
+        Whether the name is a path, which may have control characters (other than NUL) and ``</``.
+
+    Returns
+    -------
+    str
+        "has control characters", "holds HTML", or empty if the name is harmless.
+    """
+    if (any(ord(c) < 32 or ord(c) == 127 for c in name) and not is_path) or "\0" in name:
+        return "has control characters"
+    if ("</" in name and not is_path) or "<!--" in name or re.search("</?script", name, re.IGNORECASE):
+        return "holds HTML"
+    return ""
+
+
 def check_names(track: Track, where: str) -> None:
     """Refuse names that would break a report, web page or model file.
 
@@ -72,10 +96,8 @@ def check_names(track: Track, where: str) -> None:
     """
     for what in ("path", "genre", "artist"):
         name = getattr(track, what)
-        if (any(ord(c) < 32 or ord(c) == 127 for c in name) and what != "path") or "\0" in name:
-            raise GenreError(f"{where}: {what} {name[:100]!r} of {track.path[:100]!r} has control characters; rename it")
-        if ("</" in name and what != "path") or "<!--" in name or re.search("</?script", name, re.IGNORECASE):
-            raise GenreError(f"{where}: {what} {name[:100]!r} of {track.path[:100]!r} holds HTML; rename it")
+        if problem := name_problem(name, is_path=what == "path"):
+            raise GenreError(f"{where}: {what} {name[:100]!r} of {track.path[:100]!r} {problem}; rename it")
 
 
 def write_catalogue(folder: str | Path, tracks: Iterable[Track]) -> None:
@@ -90,6 +112,34 @@ def write_catalogue(folder: str | Path, tracks: Iterable[Track]) -> None:
     for track in tracks:
         check_names(track, str(folder))
     write_csv(Path(folder) / CATALOGUE, [f.name for f in fields(Track)], (asdict(track) for track in tracks))
+
+
+def count_licences(folder: str | Path, tracks: Iterable[str]) -> dict[str, int]:
+    """Count the licences of `tracks` in a data set that states them.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Folder of the catalogue and of ``licences.csv``.
+    tracks : iterable of str
+        Names of the tracks.
+
+    Returns
+    -------
+    dict of str to int
+        Number of tracks by licence, the most frequent first.
+
+    Raises
+    ------
+    GenreError
+        The table is missing, or lacks a track.
+    """
+    path = Path(folder) / LICENCES
+    licence_of = {row["track"]: row["licence"] for row in read_csv(path, ["track", "licence"], strip=False)}
+    tracks = list(tracks)
+    if unknown := [track for track in tracks if track not in licence_of]:
+        raise GenreError(f"{path}: no licence of {len(unknown)} tracks ({unknown[0]}, ...); run `dvc repro`, or `dvc checkout`")
+    return dict(sorted(Counter(licence_of[track] for track in tracks).items(), key=lambda item: (-item[1], item[0])))
 
 
 def read_catalogue(folder: str | Path) -> list[Track]:

@@ -23,13 +23,11 @@ from tqdm import tqdm
 
 from genre_core.audio.io import decode
 from genre_core.corpus.catalogue import Track, write_catalogue
-from genre_core.datasets import listing
-from genre_core.datasets.folder import link
+from genre_core.datasets import copies
+from genre_core.datasets.copies import Mirror
 from genre_core.errors import AudioError, GenreError
 from genre_core.terminal import say
-from genre_core.util.archives import unpack
-from genre_core.util.download import fetch
-from genre_core.util.files import atomic, digest, read_csv, write_csv
+from genre_core.util.files import read_csv, write_csv
 
 SAMPLE_RATE = 22050  # Hz
 REPORT = "report.csv"
@@ -41,29 +39,21 @@ COLLABORATIONS = {  # collaboration -> its member whose own tracks are on anothe
 _TABLE = Path(__file__).with_name("gtzan.csv")
 _NAME = re.compile(r"([a-z]+)\.(\d{5})\.(wav|au|flac|mp3|ogg|aiff?)", re.IGNORECASE)
 
-
-@dataclass(frozen=True)
-class Mirror:
-    """Web address of the archive, with its checksum if fixed.
-
-    Attributes
-    ----------
-    url : str
-        Web address.
-    size : int or None
-        Size of the archive in bytes; None if it may change.
-    sha256 : str or None
-        SHA-256 of the archive in hexadecimal; None if it may change.
-    """
-
-    url: str
-    size: int | None = None
-    sha256: str | None = None
-
-
 MIRRORS = (
     # had 1,226,192,050 bytes in August 2026; the archive may change there, so its content is checked, not its size
     Mirror("https://huggingface.co/datasets/marsyas/gtzan/resolve/main/data/genres.tar.gz"),
+    # 1.2 GB; redirects to a signed address. Public data sets need no account, as in kagglehub. Its jazz.00054.wav is damaged
+    Mirror("https://www.kaggle.com/api/v1/datasets/download/andradaolteanu/gtzan-dataset-music-genre-classification"),
+    # 1,230,811,404 bytes; only the 930 tracks of the fault-filtered split
+    Mirror(
+        "https://huggingface.co/datasets/confit/gtzan-parquet/resolve/main/data",
+        parts=(
+            "train-00000-of-00002.parquet",
+            "train-00001-of-00002.parquet",
+            "validation-00000-of-00001.parquet",
+            "test-00000-of-00001.parquet",
+        ),
+    ),
     Mirror(
         "http://opihi.cs.uvic.ca/sound/genres.tar.gz",  # the canonical home, dead since 2022
         1_225_571_541,
@@ -120,13 +110,14 @@ def download(
     out : str or Path
         Folder for the tracks, the catalogue and the report.
     path : str
-        Local copy: a ``.tar.gz``, a ``.zip`` or a folder in any layout. If it is empty, the mirrors are tried.
+        Local copy: a ``.tar.gz``, a ``.zip``, a folder in any layout, or a folder of parquet files. If it is empty, the mirrors are
+        tried.
     partial : bool
-        Whether to accept a copy with missing tracks.
+        Whether to accept a copy with missing tracks. A copy of exactly the fault-filtered tracks is always accepted.
     downloads : str or Path
         Folder that keeps the downloaded archive. DVC must not delete it.
     mirrors : tuple of Mirror
-        Web addresses of the archive, tried in this order.
+        Web addresses of the archive. The one that worked last is tried first, then the others in this order.
     **options
         Options of `util.download.fetch`.
 
@@ -139,12 +130,20 @@ def download(
     ------
     GenreError
         No source works, or tracks are missing and `partial` is false.
+
+    Warns
+    -----
+    UserWarning
+        The copy holds only the fault-filtered tracks, or links of a local copy leave its folder.
     """
     out = Path(out)
     known = table()
     if path:
-        paths = _from_local(Path(path), out)
-        source = path
+        if not Path(path).exists():
+            raise GenreError(
+                f"dataset.gtzan.path: {path!r} is neither an archive nor a folder; correct it, or leave it empty to try the mirrors"
+            )
+        paths, source = copies.from_local(Path(path), place, out), path
     else:
         paths, source = _from_mirrors(out, Path(downloads), mirrors, partial, options)
     problems = _find_problems(out, paths, known)
@@ -155,7 +154,13 @@ def download(
         summary = ", ".join(f"{count} {problem}" for problem, count in sorted(counts.items()))
         say(f"gtzan: {summary}{f' ({unreadable})' if unreadable else ''}; see {out / REPORT}")
     missing = [row["track"] for row in problems if row["problem"] == "missing"]
-    if missing and not partial:
+    if _is_fault_filtered(missing):
+        warnings.warn(
+            f"{source} holds only the {len(known) - len(missing)} tracks of the fault-filtered split, which segment.protocol official "
+            "uses; other protocols have fewer tracks than with a complete copy",
+            stacklevel=2,
+        )
+    elif missing and not partial:
         raise GenreError(
             f"{source}: {len(missing)} of GTZAN's 1,000 tracks are missing ({', '.join(missing[:3])}, ...); name a complete copy with "
             "dataset.gtzan.path, or accept this one with dataset.gtzan.partial: true"
@@ -187,75 +192,40 @@ def place(member: PurePosixPath) -> str | None:
     return f"{genre}/{genre}.{number}.{suffix}"
 
 
-def _from_local(path: Path, out: Path) -> dict[str, str]:
-    """Link or unpack a local copy; return each track's path."""
-    if path.is_dir():
-        placed = [(file, place(PurePosixPath(file.relative_to(path).as_posix()))) for file in _files(path)]
-        sources = [(file, target) for file, target in placed if target is not None]
-        paths = _path_of_each_track((target for _, target in sources), path)
-        for file, target in sources:
-            link(file, out / target)
-        return paths
-    if not path.is_file():
-        raise GenreError(
-            f"dataset.gtzan.path: {str(path)!r} is neither an archive nor a folder; correct it, or leave it empty to try the mirrors"
-        )
-    return _path_of_each_track(unpack(path, place, out), path)
-
-
-def _files(path: Path) -> list[Path]:
-    """List the audio files below a folder; warn about links that leave it."""
-    found = listing.audio_files(path)
-    if links := found.skipped.get(listing.LEAVES):
-        warnings.warn(f"{path}: {listing.summary({listing.LEAVES: links})}; name the real folder", stacklevel=2)
-    return [path / file for file in found.audio]
-
-
 def _from_mirrors(
     out: Path, downloads: Path, mirrors: tuple[Mirror, ...], partial: bool, options: dict[str, object]
 ) -> tuple[dict[str, str], str]:
-    """Download the archive from the first mirror that works, and unpack it.
+    """Download the first mirror's copy that works, and unpack it.
 
     Return the path of each track, and the address of the mirror.
     """
-    failures = []
-    for mirror in mirrors:
-        target = downloads / f"{re.sub(r'[^a-z0-9]+', '-', mirror.url.lower()).strip('-')}.tar.gz"
-        # written after the content is checked: a cached archive that changed later is downloaded again
-        digest_file = target.with_name(target.name + ".sha256")
-        sha256 = mirror.sha256 or (digest_file.read_text().strip() if target.exists() and digest_file.exists() else None)
+
+    def use(mirror: Mirror, files: list[Path]) -> dict[str, str]:
         try:
-            archive = fetch(mirror.url, target, max_bytes=_MAX_ARCHIVE_BYTES, size=mirror.size, sha256=sha256, **options)  # type: ignore[arg-type]
-            try:
-                paths = _path_of_each_track(unpack(archive, place, out), archive)
-                missing = table().keys() - paths.keys()
-                if len(missing) == len(table()) or (missing and not partial):
-                    raise GenreError(f"its archive lacks {len(missing)} of GTZAN's 1,000 tracks")
-                with atomic(digest_file) as part:
-                    part.write_text(digest(archive) + "\n")
-                return paths, mirror.url
-            except GenreError:
-                archive.unlink(missing_ok=True)  # a later run must not use the broken archive
-                shutil.rmtree(out, ignore_errors=True)
-                raise
-        except GenreError as error:
-            failures.append(f"{mirror.url}: {error}")
-            say(f"gtzan: mirror failed: {failures[-1]}")
-    raise GenreError(
-        "GTZAN could not be fetched: " + "; ".join(failures) + ". Name a local copy (.tar.gz, Kaggle's .zip or a folder) with "
-        "dataset.gtzan.path: dvc exp run -S dataset.name=gtzan -S dataset.gtzan.path=/path/to/copy"
+            paths = copies.from_mirror(mirror, files, place, out)
+            missing = table().keys() - paths.keys()
+            if len(missing) == len(table()) or (missing and not partial and not _is_fault_filtered(missing)):
+                raise GenreError(f"its archive lacks {len(missing)} of GTZAN's 1,000 tracks")
+            return paths
+        except GenreError:
+            shutil.rmtree(out, ignore_errors=True)
+            raise
+
+    return copies.first_alive(
+        "gtzan",
+        mirrors,
+        downloads,
+        use,
+        max_bytes=_MAX_ARCHIVE_BYTES,
+        remedy="Name a local copy (.tar.gz, Kaggle's .zip or a folder) with dataset.gtzan.path: "
+        "dvc exp run -S dataset.name=gtzan -S dataset.gtzan.path=/path/to/copy",
+        **options,
     )
 
 
-def _path_of_each_track(targets: Iterable[str], source: Path) -> dict[str, str]:
-    """Map each track to its path; refuse two files of a track."""
-    paths: dict[str, str] = {}
-    for target in targets:
-        track = target.rsplit("/", 1)[1].rsplit(".", 1)[0]
-        if track in paths:
-            raise GenreError(f"{source}: two files of track {track} ({paths[track]}, {target}); keep one")
-        paths[track] = target
-    return paths
+def _is_fault_filtered(missing: Iterable[str]) -> bool:
+    """Tell whether a copy lacks exactly the tracks that the fault-filtered split leaves out."""
+    return set(missing) == {known.track for known in table().values() if not known.split}
 
 
 def _find_problems(out: Path, paths: dict[str, str], known: dict[str, Known]) -> list[dict[str, str]]:

@@ -11,13 +11,17 @@ from typing import Any
 
 from genre_core.evaluation.intervals import format_score, interval
 from genre_core.models.ensemble import Model
+from genre_core.reports import markdown
 
 LICENCES = {
     "demo": "synthesised by this project (MIT); it contains no recordings",
     "gtzan": "none: according to Tzanetakis, the recordings have no copyright clearance; research use only, never redistribute the audio",
+    "fma": "each recording has the licence that its artist chose (see below); the set is meant for research (Defferrard et al. 2017)",
     "folder": "the licence of your own files; nothing here checks it",
     "features": "the licence of the recordings that the features were computed from; nothing here checks it",
 }
+STATES_LICENCES = ("fma",)  # data sets that state the licence of each track
+MOST_LICENCES = 40  # rows of the table
 FEW_TRACKS = 100  # fewer test tracks give an interval that is too wide
 
 
@@ -28,6 +32,7 @@ def card(
     external: Mapping[str, Any],
     genres: Sequence[Mapping[str, str]],
     predictions: Sequence[Mapping[str, str]],
+    licences: Mapping[str, int] | None = None,
 ) -> str:
     """Return the model card as Markdown.
 
@@ -40,6 +45,8 @@ def card(
         Rows of metrics/external/genres.csv.
     predictions : sequence of mappings
         Rows of metrics/test/predictions.csv.
+    licences : mapping, optional
+        Number of tracks by licence, for a data set that states the licence of each track. None: the tables are not here.
 
     Returns
     -------
@@ -70,6 +77,7 @@ def card(
         f"scored on the {test['scored_on']}",
         f"- on more than one side of the split: {test['crossing_tracks']} tracks, {test['crossing_artists']} known artists"
         + (" - **leaky: the scores are too high**" if test["leaky"] else ""),
+        *(_licence_lines(licences) if data.split(maxsplit=1)[0] in STATES_LICENCES else []),
         "",
         "## Scores",
         "",
@@ -116,6 +124,18 @@ def card(
     else:
         lines.append(f"Not measured: no clip could be scored ({external['clips_failed']} failed, {external['clips_skipped']} skipped).")
     return "\n".join([*lines, "", "## Limits", "", *_limits(model, test, external, predictions), ""])
+
+
+def _licence_lines(licences: Mapping[str, int] | None) -> list[str]:
+    """Return the table of the licences of the tracks used."""
+    if licences is None:
+        return ["- **the licences of its tracks are not listed**, because the data of this model are not here; run `dvc checkout`"]
+    counts = list(licences.items())
+    if len(counts) > MOST_LICENCES:
+        shown, rest = counts[: MOST_LICENCES - 1], counts[MOST_LICENCES - 1 :]
+        counts = [*shown, (f"{len(rest)} other licences", sum(tracks for _, tracks in rest))]
+    rows = [{"licence": licence, "tracks": tracks} for licence, tracks in counts]
+    return ["", "Licences of the tracks used, as the data set states them:", "", *markdown.table(("licence", "tracks"), rows, "None.")]
 
 
 def _sets_line(sets: Mapping[str, Any], *, cross_validated: bool) -> str:

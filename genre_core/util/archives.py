@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import bz2
+import copy
+import errno
 import gzip
 import lzma
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, NoReturn, cast
+
+from tqdm import tqdm
 
 from genre_core.errors import GenreError
 from genre_core.util.files import atomic, plain_file
 
 _BLOCK_BYTES = 1 << 20
 MAX_MEMBERS = 50_000
-# zipfile decompresses the other methods without a size limit per block.
+# zipfile decompresses the other methods without a size limit per block; `unpack` reads bzip2 by itself.
 SAFE_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _MAX_CONTENTS_BYTES = 32_000_000  # limit for the table of contents of a ZIP file
 _MAX_GLOBAL_HEADERS = 100
 _MAX_HEADER_BYTES = 65_536  # limit for a header that contains a long name or other metadata
 _MAX_XZ_MEMORY_BYTES = 256_000_000
+FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # error numbers of a write, which names no file
 _READ_ERRORS = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
     *(EOFError, OSError, NotImplementedError, RuntimeError, ValueError),
@@ -40,6 +46,7 @@ def unpack(
     *,
     max_file_bytes: int = 100_000_000,
     max_total_bytes: int = 8_000_000_000,
+    max_members: int = MAX_MEMBERS,
 ) -> dict[str, str]:
     """Unpack the members that `place` selects into the folder `out`.
 
@@ -56,6 +63,8 @@ def unpack(
         Folder for the files.
     max_file_bytes, max_total_bytes : int > 0
         Largest size of one file and of all files together, in bytes, counted during unpacking.
+    max_members : int > 0
+        Largest number of members, including those that `place` skips.
 
     Returns
     -------
@@ -65,7 +74,7 @@ def unpack(
     Raises
     ------
     ArchiveError
-        The archive is broken, hostile or too large, or has more than `MAX_MEMBERS` members.
+        The archive is broken, hostile or too large, or has more than `max_members` members.
     GenreError
         The archive is missing or not a plain file.
     OSError
@@ -76,9 +85,10 @@ def unpack(
     first_members: dict[str, str] = {}
     total = 0
     try:
-        for number, (name, kind, open_member) in enumerate(_members(archive, max_total_bytes)):
-            if number >= MAX_MEMBERS:
-                raise ArchiveError(f"{archive}: more than {MAX_MEMBERS:,} members")
+        members = _members(archive, max_total_bytes, max_members)
+        for number, (name, kind, open_member) in enumerate(tqdm(members, desc="unpack", unit="file", disable=None)):
+            if number >= max_members:
+                raise ArchiveError(f"{archive}: more than {max_members:,} members")
             path = PurePosixPath(name.replace("\\", "/"))
             if path.is_absolute() or ".." in path.parts or (path.parts[:1] and path.parts[0].endswith(":")) or "\0" in name:
                 raise ArchiveError(f"{archive}: member {name!r} would be written outside the target folder; do not trust this archive")
@@ -102,27 +112,27 @@ def unpack(
                     file.write(block)
             unpacked[target] = name
     except _READ_ERRORS as error:
-        if isinstance(error, OSError) and error.filename is not None:
+        if isinstance(error, OSError) and (error.filename is not None or error.errno in FULL_DISK):
             raise  # an error of the output folder, not of the archive
         raise ArchiveError(f"{archive}: broken or not readable as tar or zip ({' '.join(str(error).split())}); download it again") from None
     return unpacked
 
 
-def _members(archive: Path, max_total_bytes: int) -> Iterator[tuple[str, str, Callable[[], IO[bytes]]]]:
+def _members(archive: Path, max_total_bytes: int, max_members: int) -> Iterator[tuple[str, str, Callable[[], IO[bytes]]]]:
     """Yield name, kind (file, folder or other) and opener of each member."""
     plain_file(archive, max_bytes=2**40)
     if zipfile.is_zipfile(archive):
-        check_zip(archive)
+        check_zip(archive, max_members=max_members)
         with zipfile.ZipFile(archive) as opened:
             for member in opened.infolist():
                 mode = member.external_attr >> 28  # file type in the Unix mode: 8 file, 10 link, 0 unknown
                 kind = "folder" if member.is_dir() else "file" if mode in (0, 8) else "other"
-                if member.compress_type not in SAFE_COMPRESSIONS:
+                if member.compress_type not in (*SAFE_COMPRESSIONS, zipfile.ZIP_BZIP2):
                     raise ArchiveError(f"{archive}: member {member.filename!r} is compressed by an unusual method; use plain zip")
-                yield member.filename, kind, lambda member=member: opened.open(member)  # type: ignore[misc]
+                yield member.filename, kind, lambda member=member: _open_in_zip(opened, member)  # type: ignore[misc]
         return
     with archive.open("rb") as file, _decompressed(file) as inner:
-        stream = cast(IO[bytes], _LimitedStream(inner, archive, max_total_bytes + MAX_MEMBERS * 2048))
+        stream = cast(IO[bytes], _LimitedStream(inner, archive, max_total_bytes + max_members * 2048))
         with tarfile.open(fileobj=stream, mode="r|", tarinfo=_LimitedTarInfo) as tar:
             while (entry := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # otherwise tarfile keeps every header
@@ -161,19 +171,56 @@ def _decompressed(file: IO[bytes]) -> IO[bytes]:
         return cast(IO[bytes], gzip.GzipFile(fileobj=file))
     if magic.startswith(b"BZh"):
         return bz2.BZ2File(file)
-    return cast(IO[bytes], _XzStream(file)) if magic == b"\xfd7zXZ\x00" else file
+    # `lzma.LZMAFile` has no memory limit
+    xz = partial(lzma.LZMADecompressor, memlimit=_MAX_XZ_MEMORY_BYTES)
+    return cast(IO[bytes], _Decompressed(file, xz)) if magic == b"\xfd7zXZ\x00" else file
 
 
-class _XzStream:
-    """Stream of decompressed xz data with a memory limit, unlike `lzma.LZMAFile`."""
+def _open_in_zip(opened: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+    """Open a member of a ZIP file for reading in blocks of limited size."""
+    if member.compress_type != zipfile.ZIP_BZIP2:
+        return opened.open(member)
+    raw = copy.copy(member)  # the compressed bytes as they are, because zipfile would decompress a whole block of them at once
+    raw.compress_type, raw.file_size = zipfile.ZIP_STORED, raw.compress_size
+    del raw.CRC  # it is the one of the decompressed bytes
+    return cast(IO[bytes], _Checked(_Decompressed(opened.open(raw), bz2.BZ2Decompressor), member))
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
-        self.decompressor = self._new()
 
-    @staticmethod
-    def _new() -> lzma.LZMADecompressor:
-        return lzma.LZMADecompressor(memlimit=_MAX_XZ_MEMORY_BYTES)
+class _Checked:
+    """Stream of a ZIP member that checks length and CRC at its end."""
+
+    def __init__(self, stream: _Decompressed, member: zipfile.ZipInfo) -> None:
+        self.stream, self.member, self.crc, self.length = stream, member, 0, 0
+
+    def read(self, size: int) -> bytes:
+        block = self.stream.read(size)
+        self.crc = zlib.crc32(block, self.crc)
+        self.length += len(block)
+        if not block and (self.crc, self.length) != (self.member.CRC, self.member.file_size):
+            raise zipfile.BadZipFile(f"bad CRC-32 or length of {self.member.filename!r}")
+        return block
+
+    def __enter__(self) -> _Checked:
+        return self
+
+    def __exit__(self, *rest: object) -> None:
+        self.stream.file.close()
+
+
+class _Decompressed:
+    """Stream of decompressed bytes that holds no more than it is asked for.
+
+    Parameters
+    ----------
+    file : binary file
+        Compressed bytes; several streams may follow each other.
+    new : callable
+        Makes the decompressor of a stream: of `bz2` or `lzma`.
+    """
+
+    def __init__(self, file: IO[bytes], new: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]) -> None:
+        self.file, self.new = file, new
+        self.decompressor = new()
 
     def read(self, size: int) -> bytes:
         while True:
@@ -182,7 +229,7 @@ class _XzStream:
                 data = self.decompressor.unused_data or self.file.read(_BLOCK_BYTES)
                 if not data:
                     return b""
-                self.decompressor = self._new()
+                self.decompressor = self.new()
             elif self.decompressor.needs_input:
                 data = self.file.read(_BLOCK_BYTES)
                 if not data:
@@ -190,14 +237,14 @@ class _XzStream:
             if out := self.decompressor.decompress(data, size):
                 return out
 
-    def __enter__(self) -> _XzStream:
+    def __enter__(self) -> _Decompressed:
         return self
 
     def __exit__(self, *rest: object) -> None:
         pass
 
 
-def check_zip(path: Path) -> None:
+def check_zip(path: Path, *, max_members: int = MAX_MEMBERS) -> None:
     """Refuse a ZIP file whose table of contents would fill the memory.
 
     Call this function before `zipfile` opens the file, because `zipfile` reads the whole table. A file without such a table passes.
@@ -206,19 +253,21 @@ def check_zip(path: Path) -> None:
     ----------
     path : Path
         Path of the ZIP file.
+    max_members : int > 0
+        Largest number of members.
 
     Raises
     ------
     ArchiveError
-        The file has more than `MAX_MEMBERS` members, or a table of contents of more than 32 MB.
+        The file has more than `max_members` members, or a table of contents of more than 32 MB.
     """
     with path.open("rb") as file:
         record = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # the same record that `zipfile` uses
     if record is None:
         return
     entries, length = record[zipfile._ECD_ENTRIES_TOTAL], record[zipfile._ECD_SIZE]  # type: ignore[attr-defined]
-    if entries > MAX_MEMBERS or length > _MAX_CONTENTS_BYTES:
-        raise ArchiveError(f"{path}: more than {MAX_MEMBERS:,} members, or a table of contents of {length:,} bytes")
+    if entries > max_members or length > _MAX_CONTENTS_BYTES:
+        raise ArchiveError(f"{path}: more than {max_members:,} members, or a table of contents of {length:,} bytes")
 
 
 class _LimitedTarInfo(tarfile.TarInfo):

@@ -49,6 +49,7 @@ def fetch(
     max_bytes: int,
     size: int | None = None,
     sha256: str | None = None,
+    sha1: str | None = None,
     tries: int = 5,
     backoff_s: float = 2.0,
     timeout_s: float = 30.0,
@@ -58,9 +59,9 @@ def fetch(
 ) -> Path:
     """Download `url` to `target`.
 
-    An existing `target` with the expected size and SHA-256 is kept. Otherwise the bytes are written to ``<target>.part``. A later
+    An existing `target` with the expected size and checksums is kept. Otherwise the bytes are written to ``<target>.part``. A later
     call resumes this part with a Range request if the server still has the same file (ETag or Last-Modified). The part is renamed
-    to `target` if its size and SHA-256 are as expected; a size or SHA-256 of None is not checked.
+    to `target` if its size and checksums are as expected; a size or checksum of None is not checked.
 
     Parameters
     ----------
@@ -74,6 +75,8 @@ def fetch(
         Expected size of the file, in bytes.
     sha256 : str, optional
         Expected SHA-256 of the file, in hexadecimal.
+    sha1 : str, optional
+        Expected SHA-1 of the file, in hexadecimal, for files whose authors publish no SHA-256. It finds damage, not forgery.
     tries : int > 0
         Number of successive attempts without progress. An attempt with more than 1,000 new bytes restarts the count.
     backoff_s : float >= 0
@@ -96,8 +99,8 @@ def fetch(
     Raises
     ------
     FetchError
-        The file cannot be downloaded, is larger than `max_bytes`, or does not have the expected size and SHA-256. A part that can be
-        resumed is kept.
+        The file cannot be downloaded, is larger than `max_bytes`, or does not have the expected size and checksums. A part that can
+        be resumed is kept.
     OSError
         The file cannot be written.
     """
@@ -105,7 +108,7 @@ def fetch(
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
         with contextlib.suppress(FetchError):  # `_verify` removes a wrong file, which is then downloaded again
-            _verify(target, size, sha256)
+            _verify(target, size, sha256, sha1)
             return target
     part = target.with_name(target.name + ".part")
     failures, largest_part_bytes = 0, 0
@@ -128,7 +131,7 @@ def fetch(
         except (requests.RequestException, ValueError) as error:  # ValueError: an invalid address or header
             raise FetchError(f"not a usable address or redirect: {error}") from None
     try:
-        _verify(part, size, sha256)
+        _verify(part, size, sha256, sha1)
     finally:
         _state_path(part).unlink(missing_ok=True)
     part.replace(target)
@@ -235,15 +238,16 @@ def _state_path(part: Path) -> Path:
     return part.with_name(part.name + ".json")
 
 
-def _verify(path: Path, size: int | None, sha256: str | None) -> None:
-    """Check size and SHA-256 of a file; remove a wrong file."""
+def _verify(path: Path, size: int | None, sha256: str | None, sha1: str | None) -> None:
+    """Check size and checksums of a file; remove a wrong file."""
     actual_size = path.stat().st_size
     if size is not None and actual_size != size:
         path.unlink()
         raise FetchError(f"received {actual_size:,} bytes, expected {size:,}")
-    if sha256 is not None and (actual_sha256 := digest(path)) != sha256:
-        path.unlink()
-        raise FetchError(f"the SHA-256 is {actual_sha256}, expected {sha256}")
+    for name, expected in (("SHA-256", sha256), ("SHA-1", sha1)):
+        if expected is not None and (actual := digest(path, algorithm=name.replace("-", "").lower())) != expected:
+            path.unlink()
+            raise FetchError(f"the {name} is {actual}, expected {expected}")
 
 
 def _cause_of_kind(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:

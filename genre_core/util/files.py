@@ -275,11 +275,19 @@ def read_csv(path: str | Path, columns: Iterable[str] = (), *, comments: bool = 
         raise GenreError(f"{path}: not readable as UTF-8 CSV: {error}") from None
 
 
-def digest(*paths: str | Path) -> str:
-    """Compute the hexadecimal SHA-256 of the concatenated contents of `paths`."""
-    sha256 = hashlib.sha256()
+def digest(*paths: str | Path, algorithm: str = "sha256") -> str:
+    """Compute the hexadecimal SHA-256 of the concatenated contents of `paths`.
+
+    Parameters
+    ----------
+    *paths : str or Path
+        Files to read, in this order.
+    algorithm : str
+        Another algorithm of `hashlib`, for example "sha1".
+    """
+    hashed = hashlib.new(algorithm, usedforsecurity=algorithm != "sha1")
     for path in paths:
         with Path(path).open("rb") as file:
             while block := file.read(1 << 20):
-                sha256.update(block)
-    return sha256.hexdigest()
+                hashed.update(block)
+    return hashed.hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -102,6 +102,16 @@ def whole(body: bytes, tag: str = '"1"', **headers: object) -> Answer:
             handler.wfile.write(body)
 
     return answer
+
+
+def redirect(url: str) -> Answer:
+    """As Kaggle and the Hugging Face hub do, to a signed address of a store."""
+    return lambda handler: handler.head(302, Location=url, Content_Length=0)
+
+
+def by_name(answers: Mapping[str, Answer]) -> Answer:
+    """Answer by the last part of the path; 404 to others."""
+    return lambda handler: answers.get(handler.path.rsplit("/", 1)[-1], status(404))(handler)
 
 
 def cut(body: bytes, count: int, tag: str = '"1"') -> Answer:

@@ -79,7 +79,7 @@ def test_similar_needs_the_base_dependencies_alone(folder, tmp_path):
     assert "artists are not known" in done.stderr and "pip install '.[tags]'" in done.stderr
 
 
-@pytest.mark.parametrize("extra", ["pipeline", "app", "export", "listen", "tags"])
+@pytest.mark.parametrize("extra", ["pipeline", "app", "export", "listen", "parquet", "tags"])
 def test_every_package_of_an_extra_has_a_remedy(extra):
     for requirement in EXTRAS[extra]:
         name = Requirement(requirement).name

@@ -34,6 +34,7 @@ _EXTRA_MODULES = {
     "app": ("starlette", "uvicorn"),
     "export": ("onnx", "onnxruntime"),
     "listen": ("sounddevice",),
+    "parquet": ("pyarrow",),
     "tags": ("mutagen",),
 }
 _DISTRIBUTIONS = {"sklearn": "scikit-learn", "yt_dlp": "yt-dlp"}  # where the name is another than that of the module

@@ -75,7 +75,7 @@ def test_each_stage_is_one_script():
 def test_every_parameter_belongs_to_a_stage():
     used = {p for stage in PIPELINE["stages"].values() for p in stage["params"]}
     expand = {
-        "dataset.${dataset.name}": ["dataset.demo", "dataset.gtzan", "dataset.folder", "dataset.features"],
+        "dataset.${dataset.name}": ["dataset.demo", "dataset.gtzan", "dataset.fma", "dataset.folder", "dataset.features"],
         "model.${model.type}": [f"model.{name}" for name in architectures()],
     }
     used |= {p for key, values in expand.items() if key in used for p in values}

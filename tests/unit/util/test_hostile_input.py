@@ -343,15 +343,14 @@ def folders(count):
         yield info, None
 
 
-def test_folders_count_as_members(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "MAX_MEMBERS", 100)
+def test_folders_count_as_members(tmp_path):
     with pytest.raises(ArchiveError, match="more than 100 members"):
-        unpack(tar_of(tmp_path / "a.tar.gz", folders(200)), place, tmp_path / "out")
+        unpack(tar_of(tmp_path / "a.tar.gz", folders(200)), place, tmp_path / "out", max_members=100)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for i in range(200):
             archive.mkdir(f"d{i}")
     with pytest.raises(ArchiveError, match="more than 100 members"):
-        unpack(tmp_path / "a.zip", place, tmp_path / "out")
+        unpack(tmp_path / "a.zip", place, tmp_path / "out", max_members=100)
 
 
 def test_old_sparse_headers_are_refused(tmp_path):
@@ -423,12 +422,11 @@ def peak_mb(function):
 
 
 def test_members_packed_in_an_unusual_way_are_refused_before_they_are_unpacked(tmp_path):
-    for kind in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
-        path = tmp_path / "a.zip"
-        with zipfile.ZipFile(path, "w", kind) as archive:
-            archive.writestr("blues.00000.wav", bytes(20_000_000))
-        with pytest.raises(ArchiveError, match="compressed by an unusual method"):
-            unpack(path, place, tmp_path / "out")
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("blues.00000.wav", bytes(20_000_000))
+    with pytest.raises(ArchiveError, match="compressed by an unusual method"):
+        unpack(path, place, tmp_path / "out")
 
 
 def test_a_table_of_contents_hides_behind_no_trick(tmp_path):
