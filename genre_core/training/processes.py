@@ -157,7 +157,7 @@ def launch(module: str, count: int) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # its report of a failure has 20 lines
+    logging.disable(logging.CRITICAL)  # the launcher's report of a failure has 20 lines
     os.environ[LAUNCHED] = module
     with tempfile.TemporaryDirectory() as folder:  # the launcher reads the error of a process from a file
         settings = LaunchConfig(
@@ -176,7 +176,7 @@ def launch(module: str, count: int) -> None:
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
             if failure.exitcode < 0:
-                reason = f"was ended by signal {failure.signal_name()}" + ("; is the memory full?" if failure.exitcode == -9 else "")
+                reason = f"was ended by signal {failure.signal_name()}" + (" (is the memory full?)" if failure.exitcode == -9 else "")
             elif failure.error_file_data.get("message"):
                 raise GenreError(failure.message) from None
             else:
