@@ -23,7 +23,7 @@ import psutil
 import yaml
 
 ROOT = Path(__file__).parents[1]
-STAGES = ("download", "audit", "segment", "extract", "augment", "explore", "train", "evaluate", "interventions")
+STAGES = ("download", "audit", "segment", "extract", "augment", "explore", "embed", "train", "evaluate", "interventions")
 INCREMENTAL = ("audit", "segment", "extract", "augment")
 OUTS = {
     "download": "data/raw",
@@ -32,6 +32,7 @@ OUTS = {
     "extract": "data/features/original.h5",
     "augment": "data/features/augmented.h5",
     "explore": "metrics/explore",
+    "embed": "data/features/embeddings.h5",
     "train": "data/model",
     "evaluate": "metrics/test",
     "interventions": "metrics/interventions",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import multiprocessing
 import os
 import signal
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise, takewhile
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import psutil
 from filelock import FileLock, Timeout
@@ -27,6 +28,7 @@ from genre_core.util.memory import is_out_of_memory
 from genre_core.util.processes import kill_children
 
 _LOCK_SECONDS = 30.0
+_ERROR_FILE = "TORCHELASTIC_ERROR_FILE"  # set by torchrun for each of its processes: there it looks for the error
 _SIGNALS = ("SIGINT", "SIGHUP", "SIGTERM")
 # Programs that become the parent of a process after its own parent has ended.
 _REAPERS = {"systemd", "init", "tini", "dumb-init", "docker-init"}
@@ -38,7 +40,8 @@ def _exit_interrupted(number: int, frame: FrameType | None) -> None:
     threading.excepthook = lambda _: None  # the threads of a pool fail now, and their tracebacks would not help
     kill_children()
     with contextlib.suppress(OSError):  # the terminal may be closed
-        print("interrupted; no incomplete output is left, run `dvc repro` to continue", file=sys.stderr)
+        if _ERROR_FILE not in os.environ:  # otherwise, the launcher of several processes says it once
+            print("interrupted; no incomplete output is left, run `dvc repro` to continue", file=sys.stderr)
     raise SystemExit(128 + number)
 
 
@@ -138,13 +141,21 @@ def described(data_set: Mapping[str, Any]) -> str:
     return f"{data_set['data_set']}, protocol {data_set['protocol']}{' (LEAKY)' if data_set['leaky'] else ''}"
 
 
+def _fail(text: str) -> NoReturn:
+    """Print an error, or hand it to the launcher of several processes, which prints it once."""
+    if path := os.environ.get(_ERROR_FILE):
+        with contextlib.suppress(OSError):
+            Path(path).write_text(json.dumps({"message": text, "timestamp": int(time.time())}), encoding="utf-8")
+    sys.exit(1 if "GENRE_LAUNCHED" in os.environ and path else f"error: {text}")
+
+
 def run(main: Callable[[], str]) -> None:
     """Run a stage and print its one-line summary and time, or its error.
 
     Parameters
     ----------
     main : callable
-        Function of the stage module; it returns the summary.
+        Function of the stage module; it returns the summary, or an empty text if another process prints it.
 
     Raises
     ------
@@ -154,20 +165,24 @@ def run(main: Callable[[], str]) -> None:
     started = time.monotonic()
     show_any_text()
     warnings.showwarning = lambda message, *rest, **more: say(f"warning: {message}", sys.stderr)
+    name = Path(main.__code__.co_filename).stem
+    # Of several processes, the launcher or the first one has the lock.
+    locked = os.environ.get("GENRE_LAUNCHED") == f"stages.{name}" or os.environ.get("RANK", "0") != "0"
     try:
-        with _alone(Path(main.__code__.co_filename).stem):
+        with contextlib.nullcontext() if locked else _alone(name):
             summary = main()
     except GenreError as error:
-        sys.exit(f"error: {error}")
+        _fail(str(error))
     except (MemoryError, RuntimeError) as error:
         if lacks_numba_cache(error):
-            sys.exit(f"error: {NUMBA_REMEDY}")
+            _fail(NUMBA_REMEDY)
         if not is_out_of_memory(error):
             raise
-        sys.exit("error: this needs more memory than there is; set `parallel.workers` lower in params.yaml, or use fewer or shorter tracks")
+        _fail("this needs more memory than there is; set `parallel.workers` lower in params.yaml, or use fewer or shorter tracks")
     except OSError as error:  # for example a full disk or a read-only folder; incomplete output is already removed
-        sys.exit(f"error: {one_line(str(error))}; no incomplete output is left, fix this and run `dvc repro` again")
-    say(f"{summary} ({time.monotonic() - started:.1f} s)")
+        _fail(f"{one_line(str(error))}; no incomplete output is left, fix this and run `dvc repro` again")
+    if summary:
+        say(f"{summary} ({time.monotonic() - started:.1f} s)")
     for name in _SIGNALS:  # what is left is the end of libraries: a SystemExit there would be a traceback
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is _exit_interrupted:
             signal.signal(getattr(signal, name), signal.SIG_DFL)

@@ -227,7 +227,16 @@ class Train(Section):
     precision: Literal["auto", "fp32", "bf16"]
     device: Literal["auto", "cpu", "cuda", "mps"]
     threads: int = Field(ge=1, le=256)
+    processes: int = Field(ge=1, le=256)
+    memory_gb: float = Field(gt=0, le=100_000)
+    compile: Literal["auto", "on", "off"]
     coverage: float = Field(gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _check_processes(self) -> Train:
+        if self.batch_size % self.processes:
+            raise ValueError(f"batch_size {self.batch_size} must be a multiple of processes {self.processes}: each takes an equal share")
+        return self
 
 
 class Model(BaseModel):

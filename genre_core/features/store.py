@@ -184,8 +184,8 @@ class FeatureStore:
             raise ValueError(f"{name} claims {node.nbytes:,} bytes in memory, but only {node.id.get_storage_size():,} bytes are stored")
         return node
 
-    def read(self, kind: Kind, track: str) -> np.ndarray:
-        """Read the features of one track.
+    def read(self, kind: Kind, track: str, rows: slice = slice(None)) -> np.ndarray:
+        """Read the features of one track, or the part `rows` of them.
 
         Returns
         -------
@@ -200,13 +200,14 @@ class FeatureStore:
             raise GenreError(f"{self.path}: no track {track!r}; run `dvc repro`")
         if kind not in self._rows:
             raise GenreError(f"{self.path}: track {track!r} cannot be read: the feature store does not hold {kind}; {_REMEDY}")
+        first, end, _ = rows.indices(self.tracks[track].stop - self.tracks[track].start)
         try:
-            rows = self._rows[kind][self.tracks[track]]
+            features = self._rows[kind][self.tracks[track].start + first : self.tracks[track].start + end]
         except (OSError, ValueError, RuntimeError) as error:
             raise GenreError(f"{self.path}: track {track!r} cannot be read: the feature store is damaged ({error}); {_REMEDY}") from None
-        if not np.isfinite(rows).all():
+        if not np.isfinite(features).all():
             raise GenreError(f"{self.path}: track {track!r} holds NaN or infinite values: the feature store is damaged; {_REMEDY}")
-        return rows
+        return features
 
     def close(self) -> None:
         self._file.close()

@@ -52,7 +52,24 @@ class Normalisation:
         -------
         torch.Tensor [shape=(frames, n_bins), dtype=float32]
         """
-        return _of_track(track, self.kind, self.range_db)
+        return of_part(track, *self.statistics(track))
+
+    def statistics(self, track: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute what `of_part` needs to know about a whole track.
+
+        Parameters
+        ----------
+        track : torch.Tensor [shape=(frames, n_bins)]
+            Features of the track.
+
+        Returns
+        -------
+        floor : torch.Tensor [shape=(), dtype=float32]
+            Lowest level that is kept.
+        mean : torch.Tensor [shape=(n_bins,), dtype=float32]
+            Mean to subtract; 0 unless the kind is ``track``.
+        """
+        return _statistics(track, self.kind, self.range_db)
 
     def apply(self, windows: torch.Tensor) -> torch.Tensor:
         """Apply the other steps to windows.
@@ -92,7 +109,8 @@ def fit(kind: str, tracks: Iterable[np.ndarray], frames: int, *, range_db: float
     """
     count, total, squares = 0, torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
     for track in tracks:
-        x = _of_track(torch.from_numpy(np.asarray(track, np.float32)), kind, range_db)
+        x = torch.from_numpy(np.asarray(track, np.float32))
+        x = of_part(x, *_statistics(x, kind, range_db))
         if kind == "window":
             length = min(frames, len(x))  # resampling may make a track of one segment's length one frame too short
             whole_windows_frames = len(x) // length * length
@@ -121,9 +139,27 @@ def within_range(track: torch.Tensor, range_db: float) -> torch.Tensor:
     return torch.maximum(track, track.amax() - range_db) if range_db else track
 
 
-def _of_track(track: torch.Tensor, kind: str, range_db: float) -> torch.Tensor:
-    track = within_range(track.float(), range_db)
-    return track - track.mean(0) if kind == "track" else track
+def of_part(part: torch.Tensor, floor: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
+    """Apply the steps that need the whole track to a part of it, given the track's statistics.
+
+    Parameters
+    ----------
+    part : torch.Tensor [shape=(..., frames, n_bins)]
+    floor, mean : torch.Tensor
+        Result of `Normalisation.statistics`, with a shape that broadcasts to `part`.
+
+    Returns
+    -------
+    torch.Tensor [shape=(..., frames, n_bins), dtype=float32]
+    """
+    return torch.maximum(part.float(), floor) - mean
+
+
+def _statistics(track: torch.Tensor, kind: str, range_db: float) -> tuple[torch.Tensor, torch.Tensor]:
+    track = track.float()
+    floor = track.amax() - range_db if range_db else track.new_tensor(-torch.inf)
+    mean = torch.maximum(track, floor).mean(0) if kind == "track" else track.new_zeros(track.shape[1])
+    return floor, mean
 
 
 def _normalised_windows(windows: torch.Tensor) -> torch.Tensor:

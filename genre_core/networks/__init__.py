@@ -85,6 +85,12 @@ def feature_of(name: str) -> Kind:
     return cast(Kind, architecture(name).FEATURE)
 
 
+def by_gradient(name: str) -> bool:
+    """Tell whether the training loop trains a network, so that several processes can share its batches."""
+    network = getattr(architecture(name), "Network", None)
+    return network is not None and not network.closed_form
+
+
 def build(name: str, hyperparameters: dict[str, Any], *, n_bins: int, n_genres: int, where: str = "params.yaml") -> GenreNetwork:
     """Build a network with random weights from torch's global generator.
 

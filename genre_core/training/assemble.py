@@ -22,12 +22,13 @@ from genre_core.evaluation.scoring import validation_scores
 from genre_core.features import versions
 from genre_core.features.feature_kind import feature_kind
 from genre_core.features.store import FeatureStore, reader
+from genre_core.features.stored import StoredFeatures
 from genre_core.models import normalisation
 from genre_core.models.ensemble import Ensemble, Model
 from genre_core.models.file import load
 from genre_core.models.model import GenreModel
 from genre_core.project import AUGMENTED, DOWNLOADS, INDEX, MODEL, ORIGINAL, STORES, VERSIONS
-from genre_core.training import loop
+from genre_core.training import loop, processes
 from genre_core.training.sampler import TrainingTrack, ValidTrack
 from genre_core.util.files import digest, write_csv
 
@@ -51,6 +52,7 @@ def train_network(
     Returns
     -------
     model : GenreModel
+        Calibrated in the first of several processes alone, which saves it.
     row : dict
         Result of `loop.fit` without ``resumed_from``: number of epochs, best epoch, hardware and scores.
     note : str
@@ -77,40 +79,41 @@ def train_network(
     with FeatureStore(STORES[kind]) as store, FeatureStore(AUGMENTED) as augmented:
         train = []
         for track, starts in split.starts("train").items():
-            augmented_features = [augmented.read(kind, version.copy) for version in versions_of_track.get(track, ())]
-            features = [store.read(kind, track), *(version for version in augmented_features if len(version) >= frames)]
+            augmented_features = [StoredFeatures(augmented, kind, version.copy) for version in versions_of_track.get(track, ())]
+            features = [StoredFeatures(store, kind, track), *(version for version in augmented_features if len(version) >= frames)]
             train.append(TrainingTrack(class_of_genre[split.tracks[track].genre], features, starts))
         valid = [
-            ValidTrack(class_of_genre[split.tracks[track].genre], store.read(kind, track), starts)
+            ValidTrack(class_of_genre[split.tracks[track].genre], StoredFeatures(store, kind, track), starts)
             for track, starts in split.starts("valid").items()
         ]
-    scaling = getattr(networks.architecture(name), "NORMALISE", params.features.normalise)
-    range_db = params.features.range_db if feature.is_log_mel else 0.0
-    model = GenreModel(
-        name,
-        hyperparameters,
-        network,
-        split.genres,
-        spec,
-        params.segment.seconds,
-        params.segment.hop_seconds,
-        normalisation.fit(scaling, (t.versions[0] for t in train), frames, range_db=range_db),
-        info=info,
-    )
-    result = loop.fit(
-        model,
-        train,
-        valid,
-        params=params.train,
-        augment=params.augment,
-        seed=params.seed,
-        history=history,
-        checkpoint=checkpoint,
-        # With the protocol "segment", a crop between two windows of the grid can contain audio of a test window.
-        crops=params.augment.batches.crops and split.split["protocol"] != "segment",
-        masks=feature.is_log_mel,
-    )
-    _calibrate(model, [model.logits(t.features, t.starts_seconds) for t in valid], split, params.train.coverage)
+        scaling = getattr(networks.architecture(name), "NORMALISE", params.features.normalise)
+        range_db = params.features.range_db if feature.is_log_mel else 0.0
+        model = GenreModel(
+            name,
+            hyperparameters,
+            network,
+            split.genres,
+            spec,
+            params.segment.seconds,
+            params.segment.hop_seconds,
+            normalisation.fit(scaling, (np.asarray(t.versions[0]) for t in train), frames, range_db=range_db),
+            info=info,
+        )
+        result = loop.fit(
+            model,
+            train,
+            valid,
+            params=params.train,
+            augment=params.augment,
+            seed=params.seed,
+            history=history,
+            checkpoint=checkpoint,
+            # With the protocol "segment", a crop between two windows of the grid can contain audio of a test window.
+            crops=params.augment.batches.crops and split.split["protocol"] != "segment",
+            masks=feature.is_log_mel,
+        )
+        if processes.started().first:
+            _calibrate(model, [model.logits(np.asarray(t.features), t.starts_seconds) for t in valid], split, params.train.coverage)
     resumed = result.pop("resumed_from")
     short_versions = sum(map(len, versions_of_track.values())) - sum(len(t.versions) - 1 for t in train)
     note = f", resumed after epoch {resumed}" if resumed else ""
@@ -203,6 +206,7 @@ def checkpoint_key(params: config.Params) -> str:
         First 16 hexadecimal digits of a SHA-256 digest.
     """
     used = params.model_dump(include={"seed": True, "segment": {"seconds"}, "features": True, "augment": {"batches"}, "train": True})
+    del used["train"]["memory_gb"]  # does not change results, so a run that filled the memory can go on with less
     root = Path(genre_core.__file__).parent
     code = digest(*sorted(path for package in _CODE for path in (root / package).rglob("*.py")))
     text = json.dumps([code, used, params.model.type, params.model.chosen(), torch.__version__], sort_keys=True)

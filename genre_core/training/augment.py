@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -26,9 +28,25 @@ def mask(windows: torch.Tensor, generator: torch.Generator, *, batches: Batches)
     -------
     torch.Tensor [shape=(B, T, n_bins), dtype=float32]
     """
-    count, frames, bins = windows.shape
+    return masked(windows, *draw_masks(windows.shape, generator, batches=batches))
+
+
+def draw_masks(shape: Sequence[int], generator: torch.Generator, *, batches: Batches) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw the masks of windows of `shape` (B, T, n_bins).
+
+    Returns
+    -------
+    keep_frame : torch.Tensor [shape=(B, T), dtype=bool]
+    keep_bin : torch.Tensor [shape=(B, n_bins), dtype=bool]
+        False where a mask covers the window.
+    """
+    count, frames, bins = shape
     keep_frame = _keep(count, frames, batches.time_masks, batches.time_mask_share, generator)
-    keep_bin = _keep(count, bins, batches.frequency_masks, batches.frequency_mask_share, generator)
+    return keep_frame, _keep(count, bins, batches.frequency_masks, batches.frequency_mask_share, generator)
+
+
+def masked(windows: torch.Tensor, keep_frame: torch.Tensor, keep_bin: torch.Tensor) -> torch.Tensor:
+    """Set what the masks of `draw_masks` cover to 0, on the device of `windows`."""
     return windows * (keep_frame[:, :, None] & keep_bin[:, None, :]).to(windows)
 
 
@@ -71,9 +89,23 @@ def mixup(windows: torch.Tensor, targets: torch.Tensor, alpha: float, generator:
     """
     if alpha == 0:
         return windows, targets
-    count = len(windows)
+    share, other = draw_mixup(len(windows), alpha, generator)
+    share, other = share.to(windows.device), other.to(windows.device)
+    return mixed(windows, windows[other], share), mixed(targets, targets[other], share)
+
+
+def draw_mixup(count: int, alpha: float, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw the share of each window, and the number of the window that it is mixed with.
+
+    Returns
+    -------
+    share : torch.Tensor [shape=(count,), dtype=float32]
+    other : torch.Tensor [shape=(count,), dtype=int64]
+    """
     rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))  # torch has no seeded Beta
-    share = torch.from_numpy(rng.beta(alpha, alpha, count).astype(np.float32)).to(windows.device)
-    other = torch.randperm(count, generator=generator).to(windows.device)
-    mixed = torch.lerp(windows[other], windows, share[:, None, None])
-    return mixed, torch.lerp(targets[other], targets, share[:, None])
+    return torch.from_numpy(rng.beta(alpha, alpha, count).astype(np.float32)), torch.randperm(count, generator=generator)
+
+
+def mixed(values: torch.Tensor, others: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """Mix `values` with `others`: `share` (B,) of the first, the rest of the second."""
+    return torch.lerp(others, values, share.reshape(-1, *[1] * (values.dim() - 1)))

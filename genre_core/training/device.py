@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import torch
 
 from genre_core.errors import GenreError
+
+_COMPILED_STEPS = 20_000
 
 
 @dataclass(frozen=True)
@@ -73,3 +76,20 @@ def keep_freed_memory() -> None:
             libc.mallopt(option, value)
     except (OSError, AttributeError):  # a system without glibc
         pass
+
+
+def compiles(choice: str, device: torch.device, steps: int) -> bool:
+    """Decide whether `torch.compile` translates the network.
+
+    Parameters
+    ----------
+    choice : {"auto", "on", "off"}
+        ``auto`` compiles on a GPU with Triton if the training has at least 20,000 steps, because it takes about a minute. This bound
+        is an estimate: no GPU has been measured.
+    device : torch.device
+    steps : int
+        Number of steps of the whole training.
+    """
+    if choice == "auto":
+        return device.type == "cuda" and steps >= _COMPILED_STEPS and find_spec("triton") is not None
+    return choice == "on"

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from genre_core import networks
 from genre_core.config import Augment, Train
 from genre_core.errors import GenreError
 from genre_core.evaluation.calibration import pooled
 from genre_core.evaluation.scoring import validation_scores
 from genre_core.models.model import GenreModel
-from genre_core.training import augment as training_augment
-from genre_core.training.checkpoint import TrainingState
 from genre_core.training.device import Hardware, hardware, keep_freed_memory
+from genre_core.training.plan import epoch as epoch_plan
+from genre_core.training.processes import Processes, joined
 from genre_core.training.sampler import Sampler, TrainingTrack, ValidTrack
+from genre_core.training.step import Training
+from genre_core.training.windows import WindowsInMemory, read_windows
 from genre_core.util.files import write_csv
 
 HISTORY = ("epoch", "lr", "train_loss", "valid_loss", "valid_accuracy", "valid_macro_f1")
@@ -47,6 +49,11 @@ def fit(
     several epochs are equal, it has the lowest loss. With ``train.keep: last``, the last epoch is kept, because choosing an
     epoch by a few validation tracks is noisier than averaging the weights. The random numbers of an epoch depend only on (seed,
     epoch), so a resumed run gives the same bytes as an uninterrupted run.
+
+    If the features need more than ``train.memory_gb``, windows are read from the store during training, with the same bytes as result.
+
+    Several processes (``torchrun`` or ``train.processes``) share each batch. They draw the windows, masks and dropout of one process,
+    and batch norm covers the whole batch, so only the rounding of sums differs.
 
     Parameters
     ----------
@@ -78,102 +85,95 @@ def fit(
         (the learning rate is too high).
     """
     keep_freed_memory()
-    torch.set_num_threads(params.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    chosen_hardware = hardware(params.device, params.precision)
-    frames = model.feature.frames(model.segment_seconds)
-    if frames < model.network.min_frames:
-        raise GenreError(
-            f"segment.seconds {model.segment_seconds:g} gives {frames} frames, but model.type {model.type} needs at least "
-            f"{model.network.min_frames}; raise segment.seconds"
+    on = hardware(params.device, params.precision)
+    with joined(on.device) as processes:
+        torch.set_num_threads(max(1, params.threads // processes.on_this_machine))
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        frames = model.feature.frames(model.segment_seconds)
+        if frames < model.network.min_frames:
+            raise GenreError(
+                f"segment.seconds {model.segment_seconds:g} gives {frames} frames, but model.type {model.type} needs at least "
+                f"{model.network.min_frames}; raise segment.seconds"
+            )
+        sampler = Sampler(train, frames, model.feature.first_frame, crops)
+        if model.network.closed_form:
+            return _solve(model, sampler, train, valid, seed, history)
+        if params.batch_size % processes.count:
+            raise GenreError(f"train.batch_size: {params.batch_size} is not a multiple of the {processes.count} processes that share it")
+        per_epoch = params.windows_per_epoch or sampler.segments
+        steps = max(1, per_epoch // params.batch_size)
+        training = Training(model, params, on, processes, total_steps=params.epochs * steps)
+        state = training.state
+        state.resume(Path(checkpoint))
+        processes.check_equal(state.epoch, on.device, f"checkpoint {checkpoint}: the processes read different epochs from it; remove it")
+        resumed_from = state.epoch or None
+        if resumed_from and processes.first:
+            _write_history(history, state.rows)  # DVC deletes it before it starts a killed stage again
+
+        memory_bytes = params.memory_gb * 1e9 / processes.on_this_machine
+        windows, valid = read_windows(
+            train, valid, sampler, model.normalisation, on.device, memory_bytes=memory_bytes, most_windows=steps * params.batch_size
         )
-    sampler = Sampler(train, frames, model.feature.first_frame, crops, model.normalisation.of_track)
-    if model.network.closed_form:
-        return _solve(model, sampler, valid, seed, history)
-    network = networks.channels_last(model.network.to(chosen_hardware.device))
-    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(params.weight_averaging), use_buffers=True)
-    per_epoch = params.windows_per_epoch or sampler.segments
-    steps = max(1, per_epoch // params.batch_size)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=params.lr, weight_decay=params.weight_decay)
-    schedule: torch.optim.lr_scheduler.LRScheduler
-    if params.schedule == "onecycle":
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, params.lr, total_steps=params.epochs * steps + 1)
-    else:
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, params.epochs * steps)
-    state = TrainingState(network, averaged, optimiser, schedule)
-    state.resume(Path(checkpoint))
-    resumed_from = state.epoch or None
-    if resumed_from:
-        _write_history(history, state.rows)  # DVC deletes it before it starts a killed stage again
-    criterion = nn.CrossEntropyLoss(label_smoothing=params.label_smoothing)
+        share = {"process": processes.number, "processes": processes.count}
+        options: dict[str, Any] = {"steps": steps, "batch_size": params.batch_size, "n_bins": model.feature.n_bins, **share}
+        plans = (
+            epoch_plan(sampler, _seed(seed, epoch), batches=augment.batches, masks=masks, **options)
+            for epoch in range(state.epoch + 1, params.epochs + 1)
+        )
+        batches = windows.read(chain.from_iterable(plans))  # one reader for all epochs: it reads the next one during validation
 
-    with tqdm(total=params.epochs, initial=state.epoch, desc="train", unit="epoch", disable=None) as bar:
-        while state.epoch < params.epochs and (params.keep == "last" or state.epoch - state.best_epoch < params.patience):
-            epoch = state.epoch + 1
-            torch.manual_seed(seed * 100_003 + epoch)  # dropout uses the global generator
-            generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
-            tracks, rows = sampler.draw(steps * params.batch_size, generator)
-            network.train()
-            network.unfreeze(state.epoch / params.epochs)
-            loss_sum = 0.0
-            for batch in torch.arange(len(rows)).split(params.batch_size):
-                x = model.normalisation.apply(sampler.windows(rows[batch]).to(chosen_hardware.device))  # (B, T, bins)
-                targets = nn.functional.one_hot(sampler.genres[tracks[batch]], len(model.genres)).float().to(chosen_hardware.device)
-                x, targets = training_augment.mixup(x, targets, augment.batches.mixup_alpha, generator)
-                if masks:
-                    x = training_augment.mask(x, generator, batches=augment.batches)
-                with torch.autocast(chosen_hardware.device.type, torch.bfloat16, enabled=chosen_hardware.bf16):
-                    loss = criterion(network(x), targets) + network.penalty()
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-                optimiser.step()
-                schedule.step()
-                averaged.update_parameters(network)
-                loss_sum += loss.item()
-            if not math.isfinite(loss_sum):
-                raise GenreError(f"train.lr: {params.lr:g} made the loss {loss_sum} in epoch {epoch}; lower it")
-            evaluated = averaged.module if params.weight_averaging else network
-            row: dict[str, float] = {
-                "epoch": epoch,
-                "lr": float(schedule.get_last_lr()[0]),
-                "train_loss": loss_sum / steps,
-                **_validate(model, evaluated, valid, chosen_hardware),
-            }
-            state.finish(epoch, row, evaluated, always=params.keep == "last")
-            _write_history(history, state.rows)
-            state.save(Path(checkpoint))
-            bar.set_postfix(loss=f"{row['train_loss']:.3f}", valid_f1=f"{row['valid_macro_f1']:.3f}", best=f"{state.best_score[0]:.3f}")
-            bar.update()
-
-    network.load_state_dict(state.best)
-    model.network = network.cpu()
+        with (
+            contextlib.closing(batches),
+            tqdm(total=params.epochs, initial=state.epoch, desc="train", unit="epoch", disable=None if processes.first else True) as bar,
+        ):
+            while state.epoch < params.epochs and (params.keep == "last" or state.epoch - state.best_epoch < params.patience):
+                epoch = state.epoch + 1
+                torch.manual_seed(_seed(seed, epoch))  # dropout uses the global generator
+                loss = training.epoch(islice(batches, steps), state.epoch / params.epochs) / steps
+                if not math.isfinite(loss):
+                    raise GenreError(f"train.lr: {params.lr:g} made the loss {loss} in epoch {epoch}; lower it")
+                row: dict[str, float] = {
+                    "epoch": epoch,
+                    "lr": float(training.schedule.get_last_lr()[0]),
+                    "train_loss": loss,
+                    **_validate(model, training.evaluated, valid, on, processes),
+                }
+                state.finish(epoch, row, training.evaluated, always=params.keep == "last")
+                if processes.first:
+                    _write_history(history, state.rows)
+                    state.save(Path(checkpoint))
+                bar.set_postfix(loss=f"{loss:.3f}", valid_f1=f"{row['valid_macro_f1']:.3f}", best=f"{state.best_score[0]:.3f}")
+                bar.update()
+    training.network.load_state_dict(state.best)
+    model.network = training.network.cpu()
     best = state.rows[state.best_epoch - 1]
     return {
         "epochs": state.epoch,
         "best_epoch": state.best_epoch,
-        "hardware": chosen_hardware.name,
+        "hardware": on.name + (f", {processes.count} processes" if processes.count > 1 else ""),
         "resumed_from": resumed_from,
         **{k: _rounded(best[k]) for k in HISTORY[2:]},
     }
 
 
-def _solve(model: GenreModel, sampler: Sampler, valid: Sequence[ValidTrack], seed: int, history: str | Path) -> dict[str, Any]:
+def _seed(seed: int, epoch: int) -> int:
+    return seed * 100_003 + epoch
+
+
+def _solve(
+    model: GenreModel, sampler: Sampler, train: Sequence[TrainingTrack], valid: Sequence[ValidTrack], seed: int, history: str | Path
+) -> dict[str, Any]:
     """Fit a closed-form network to the grid windows of the original tracks."""
-    rows, tracks = [], []
-    for track, grid in enumerate(sampler.grids):
-        version = sampler.first_version[track]
-        rows.append(sampler.begin[version] + torch.minimum(grid, sampler.length[version] - sampler.frames))
-        tracks += [track] * len(grid)
-    track_of_window = torch.tensor(tracks)
-    x = model.normalisation.apply(sampler.windows(torch.cat(rows)))
+    tracks, rows = sampler.grid_windows()
+    cpu = Hardware(torch.device("cpu"), False)
+    versions = [version for track in train for version in track.versions]
+    x = model.normalisation.apply(WindowsInMemory(versions, sampler, model.normalisation, cpu.device, cpu.device).take(rows))
     model.network.eval()
     with torch.no_grad():
-        model.network.solve(x, sampler.genres[track_of_window], seed)
-    cpu = Hardware(torch.device("cpu"), False)
+        model.network.solve(x, sampler.genres[tracks], seed)
     with torch.inference_mode():
-        loss = nn.functional.cross_entropy(torch.cat([model.network(batch) for batch in x.split(256)]), sampler.genres[track_of_window])
-    row = {"epoch": 1, "lr": 0.0, "train_loss": loss.item(), **_validate(model, model.network, valid, cpu)}
+        loss = nn.functional.cross_entropy(torch.cat([model.network(batch) for batch in x.split(256)]), sampler.genres[tracks])
+    row = {"epoch": 1, "lr": 0.0, "train_loss": loss.item(), **_validate(model, model.network, valid, cpu, Processes())}
     _write_history(history, [row])
     return {"epochs": 1, "best_epoch": 1, "hardware": cpu.name, "resumed_from": None, **{k: _rounded(row[k]) for k in HISTORY[2:]}}
 
@@ -183,15 +183,17 @@ def _write_history(path: str | Path, rows: Sequence[Mapping[str, float]]) -> Non
     write_csv(path, HISTORY, [{k: _rounded(v) for k, v in row.items()} for row in rows])
 
 
-def _validate(model: GenreModel, network: Any, valid: Sequence[ValidTrack], used_hardware: Hardware) -> dict[str, float]:
-    """Compute uncalibrated loss, accuracy and macro-F1 of the validation tracks."""
+def _validate(model: GenreModel, network: Any, valid: Sequence[ValidTrack], on: Hardware, processes: Processes) -> dict[str, float]:
+    """Compute uncalibrated loss, accuracy and macro-F1 of the validation tracks, of which each process takes a share."""
+    tracks = torch.zeros(len(valid), len(model.genres), dtype=torch.float64)
     trained, model.network = model.network, network
     try:
-        with torch.autocast(used_hardware.device.type, torch.bfloat16, enabled=used_hardware.bf16):
-            tracks = np.array([pooled(model.logits(t.features, t.starts_seconds), 1.0).numpy() for t in valid])  # (tracks, genres)
+        with torch.autocast(on.device.type, torch.bfloat16, enabled=on.bf16):
+            for i in range(processes.number, len(valid), processes.count):
+                tracks[i] = pooled(model.logits(np.asarray(valid[i].features), valid[i].starts_seconds), 1.0)
     finally:
         model.network = trained
-    return validation_scores(tracks, [t.genre for t in valid])
+    return validation_scores(processes.sum(tracks, on.device).numpy(), [t.genre for t in valid])
 
 
 def _rounded(value: float) -> float:

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from genre_core.features.stored import StoredFeatures
+
+Features = np.ndarray | StoredFeatures  # in memory, or in a store: both have a length, and np.asarray gives their values
+
 
 @dataclass(frozen=True)
 class TrainingTrack:
@@ -17,14 +21,14 @@ class TrainingTrack:
     ----------
     genre : int
         Number of the genre.
-    versions : list of np.ndarray [shape=(frames, n_bins)]
+    versions : sequence of np.ndarray or StoredFeatures [shape=(frames, n_bins)]
         Features of the original, then of its augmented versions, which may have other lengths.
     starts_seconds : list of float
         Start of each training window of the original, in seconds.
     """
 
     genre: int
-    versions: list[np.ndarray]
+    versions: Sequence[Features]
     starts_seconds: list[float]
 
 
@@ -36,18 +40,21 @@ class ValidTrack:
     ----------
     genre : int
         Number of the genre.
-    features : np.ndarray [shape=(frames, n_bins)]
+    features : np.ndarray or StoredFeatures [shape=(frames, n_bins)]
     starts_seconds : list of float
         Start of each window, in seconds.
     """
 
     genre: int
-    features: np.ndarray
+    features: Features
     starts_seconds: list[float]
 
 
 class Sampler:
     """Sampler of random windows, which draws every training track equally often.
+
+    It knows lengths alone. A window is named by its first row in all versions, one after another; `genre_core.training.windows`
+    reads it.
 
     Parameters
     ----------
@@ -58,17 +65,13 @@ class Sampler:
         Function from the start of a window in seconds to its first frame.
     crops : bool
         True draws crops from anywhere in a version; False draws windows of the grid of `starts_seconds`.
-    of_track : callable
-        Steps of the normalisation that need a whole version.
 
     Attributes
     ----------
     genres : torch.Tensor [shape=(tracks,), dtype=int64]
         Number of the genre of each track.
-    features : torch.Tensor [shape=(all frames, n_bins)]
-        Features of all versions, one after another, in the store's precision.
     begin, length : torch.Tensor [shape=(all versions,), dtype=int64]
-        First row in `features` and length in frames of each version.
+        First row and length in frames of each version, which is at least one window.
     first_version, versions : torch.Tensor [shape=(tracks,), dtype=int64]
         Number of the first version of each track, which is the original, and count of its versions.
     grids : list of torch.Tensor [shape=(windows,), dtype=int64]
@@ -77,23 +80,13 @@ class Sampler:
         Number of windows of the grid in all tracks.
     """
 
-    def __init__(
-        self,
-        tracks: Sequence[TrainingTrack],
-        frames: int,
-        first_frame: Callable[[float], int],
-        crops: bool,
-        of_track: Callable[[torch.Tensor], torch.Tensor],
-    ) -> None:
+    def __init__(self, tracks: Sequence[TrainingTrack], frames: int, first_frame: Callable[[float], int], crops: bool) -> None:
         self.frames = frames
         self.crops = crops
         self.genres = torch.tensor([t.genre for t in tracks])
-        # Resampling may make a track of one segment's length one frame too short.
-        versions = [_padded(of_track(v).to(v.dtype), frames) for t in tracks for v in map(torch.from_numpy, t.versions)]
-        self.features = torch.cat(versions)  # (all frames, bins)
-        lengths = torch.tensor([len(v) for v in versions])
-        self.begin = lengths.cumsum(0) - lengths
-        self.length = lengths
+        # Resampling may make a track of one segment's length one frame too short: its last frame is then repeated.
+        self.length = torch.tensor([max(frames, len(v)) for t in tracks for v in t.versions])
+        self.begin = self.length.cumsum(0) - self.length
         counts = torch.tensor([len(t.versions) for t in tracks])
         self.first_version = counts.cumsum(0) - counts
         self.versions = counts
@@ -115,7 +108,7 @@ class Sampler:
         tracks : torch.Tensor [shape=(count,), dtype=int64]
             Number of the track of each window.
         rows : torch.Tensor [shape=(count,), dtype=int64]
-            First row of each window in `features`.
+            First row of each window.
         """
         tracks = torch.cat([torch.randperm(len(self.genres), generator=generator) for _ in range(-(-count // len(self.genres)))])[:count]
         uniform = torch.rand(3, count, generator=generator, dtype=torch.float64)
@@ -131,21 +124,11 @@ class Sampler:
             start = torch.minimum((grid_start * scale).long(), last_start)
         return tracks, self.begin[version] + start
 
-    def windows(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return the windows that begin at the given rows.
-
-        Parameters
-        ----------
-        rows : torch.Tensor [shape=(B,), dtype=int64]
-            First row of each window in `features`.
-
-        Returns
-        -------
-        torch.Tensor [shape=(B, T, n_bins), dtype=float32]
-        """
-        return self.features[rows[:, None] + torch.arange(self.frames)].float()
-
-
-def _padded(track: torch.Tensor, frames: int) -> torch.Tensor:
-    """Pad a track to at least `frames` by repeating its last frame."""
-    return torch.cat([track, track[-1:].expand(max(0, frames - len(track)), -1)])
+    def grid_windows(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the windows of the grid in all original tracks, as `draw` does."""
+        rows, tracks = [], []
+        for track, grid in enumerate(self.grids):
+            version = self.first_version[track]
+            rows.append(self.begin[version] + torch.minimum(grid, self.length[version] - self.frames))
+            tracks += [track] * len(grid)
+        return torch.tensor(tracks), torch.cat(rows)

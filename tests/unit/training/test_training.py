@@ -16,6 +16,7 @@ from genre_core.models import file as model_file
 from genre_core.models import normalisation
 from genre_core.training import device as training_device
 from genre_core.training import sampler as training_sampler
+from genre_core.training import windows
 
 
 def test_a_model_of_features_far_apart_loads(tmp_path, rng):
@@ -102,14 +103,18 @@ def sampler(rng, crops, lengths=(300, 200)):
         training_sampler.TrainingTrack(0, [np.full((n, 4), 100 * t + v, np.float16) for v, n in enumerate(lengths)], [0.0, 1.5])
         for t in range(3)
     ]
-    return training_sampler.Sampler(tracks, 130, SPEC.first_frame, crops, torch.Tensor.float), lengths
+    drawn = training_sampler.Sampler(tracks, 130, SPEC.first_frame, crops)
+    plain = normalisation.Normalisation("dataset", torch.zeros(4), torch.ones(4))
+    versions = [version for track in tracks for version in track.versions]
+    memory = windows.WindowsInMemory(versions, drawn, plain, torch.device("cpu"), torch.device("cpu"))
+    return drawn, memory, lengths
 
 
 def test_every_window_lies_within_one_version(rng):
     for crops in (True, False):
-        drawn, lengths = sampler(rng, crops)
+        drawn, memory, lengths = sampler(rng, crops)
         tracks, rows = drawn.draw(3000, torch.Generator().manual_seed(0))
-        x = drawn.windows(rows)
+        x = memory.take(rows)
         assert x.shape == (3000, 130, 4)
         versions = torch.searchsorted(drawn.begin, rows, right=True) - 1
         assert (versions // 2 == tracks).all()
