@@ -90,10 +90,10 @@ class ResultCache:
             content = self._path(key).read_bytes()
             if hashlib.blake2b(content[_DIGEST_BYTES:], digest_size=_DIGEST_BYTES).digest() != content[:_DIGEST_BYTES]:
                 return None
-            tensors = deserialize(content[_DIGEST_BYTES:])
-            arrays = {name: np.frombuffer(t["data"], _DTYPES[t["dtype"]]).reshape(t["shape"]) for name, t in tensors if name != _FACTS}
-            facts = next(json.loads(bytes(t["data"])) for name, t in tensors if name == _FACTS)
-        except (OSError, SafetensorError, ValueError, KeyError, StopIteration, RecursionError):
+            tensors = dict(deserialize(content[_DIGEST_BYTES:]))
+            facts, names = json.loads(bytes(tensors[_FACTS]["data"]))
+            arrays = {name: _array(tensors[name]) for name in names}  # in their order: safetensors sorts them
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError):
             return None
         return Kept(arrays, facts)
 
@@ -101,7 +101,7 @@ class ResultCache:
         """Keep a result."""
         from safetensors.numpy import save
 
-        facts = np.frombuffer(json.dumps(result.facts).encode(), np.uint8)
+        facts = np.frombuffer(json.dumps([result.facts, list(result.arrays)]).encode(), np.uint8)
         content = save({_FACTS: facts, **{name: np.ascontiguousarray(a) for name, a in result.arrays.items()}})
         path = self._path(key)
         try:
@@ -152,6 +152,10 @@ class ResultCache:
 _FACTS = "facts.json"
 _DTYPES = {"BOOL": np.dtype(bool), "F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "U8": np.dtype("u1")}
 _DTYPES |= {"U32": np.dtype("<u4"), "I64": np.dtype("<i8")}
+
+
+def _array(tensor: Mapping[str, Any]) -> np.ndarray:
+    return np.frombuffer(tensor["data"], _DTYPES[tensor["dtype"]]).reshape(tensor["shape"])
 
 
 def open_cache(folder: str, gigabytes: float) -> ResultCache | None:

@@ -31,6 +31,7 @@ def test_what_is_kept_comes_back_with_its_dtypes(cache):
     cache.put("ab1", Kept(ARRAYS, {"seconds": 1.25, "problems": "a \u00e9"}))
     kept = cache.get("ab1")
     assert kept.facts == {"seconds": 1.25, "problems": "a \u00e9"}
+    assert list(kept.arrays) == list(ARRAYS)
     for name, array in ARRAYS.items():
         assert kept.arrays[name].dtype == array.dtype
         np.testing.assert_array_equal(kept.arrays[name], array)
