@@ -19,14 +19,16 @@ def main() -> str:
 
         tracks = gtzan.download(RAW, **params.dataset.gtzan.model_dump(), downloads=DOWNLOADS / "gtzan")
     elif params.dataset.name == "features":
-        from genre_core.datasets import precomputed
+        from genre_core.datasets import precomputed, remote
 
-        tracks = precomputed.download(params.dataset.features.path, RAW, **params.dataset.features.model_dump(exclude={"path"}))
+        path = remote.local_features(params.dataset.features.path, DOWNLOADS / "remote")
+        tracks = precomputed.download(path, RAW, **params.dataset.features.model_dump(exclude={"path"}))
     else:
-        from genre_core.datasets import folder
+        from genre_core.datasets import folder, remote
 
         own = params.dataset.folder
-        tracks = folder.download(own.path, RAW, source=own.labels, aliases=own.aliases, min_tracks=own.min_tracks, workers=params.workers)
+        root = remote.local_music(own.path, DOWNLOADS / "remote")
+        tracks = folder.download(root, RAW, source=own.labels, aliases=own.aliases, min_tracks=own.min_tracks, workers=params.workers)
     return f"download: {params.dataset.name}: {len(tracks)} tracks of {len({t.genre for t in tracks})} genres in {RAW}"
 
 
