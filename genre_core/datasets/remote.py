@@ -17,7 +17,7 @@ from genre_core.audio.io import AUDIO_SUFFIXES
 from genre_core.datasets.listing import HIDDEN, MAX_DEPTH, METADATA, NOT_AUDIO, RESERVED, RESERVED_NAMES, TOO_DEEP, TRASH, is_trash, summary
 from genre_core.errors import GenreError
 from genre_core.terminal import say
-from genre_core.util.archives import unpack
+from genre_core.util.archives import ArchiveError, unpack
 from genre_core.util.files import read_json, write_json
 from genre_core.util.remote_files import copy_file, copy_folder
 from genre_core.util.urls import cache_name, check_url, is_url, is_web, shown
@@ -120,7 +120,11 @@ def _unpacked(archive: Path, folder: Path, url: str) -> Path:
     if not (marker.exists() and root.is_dir() and read_json(marker) == state):
         marker.unlink(missing_ok=True)
         shutil.rmtree(root, ignore_errors=True)
-        members = unpack(archive, _place, root, max_file_bytes=_MAX_FILE_BYTES, max_total_bytes=_MAX_TOTAL_BYTES)
+        try:
+            members = unpack(archive, _place, root, max_file_bytes=_MAX_FILE_BYTES, max_total_bytes=_MAX_TOTAL_BYTES)
+        except ArchiveError as error:
+            archive.unlink()  # the next run downloads it again
+            raise GenreError(f"{shown(url)}: {error}") from None
         if not members:
             raise GenreError(f"{shown(url)} holds no audio; the archive must hold <genre>/<file>")
         write_json(marker, state)

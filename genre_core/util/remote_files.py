@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import re
 import shutil
 import sys
@@ -186,6 +187,7 @@ def _file_system(url: str) -> tuple[Any, str]:
         kind = fsspec.get_filesystem_class(scheme)
     except ImportError:
         raise GenreError(f"{shown(url)}: {scheme}:// needs more packages; pip install '.[{scheme}]'") from None
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it prints tracebacks of errors that are shown in one line here
     with _plain_errors(url):
         files = kind(use_listings_cache=False, skip_instance_cache=True)
         return files, files._strip_protocol(url).rstrip("/")
