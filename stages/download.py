@@ -23,16 +23,17 @@ def main() -> str:
 
         tracks = fma.download(RAW, **params.dataset.fma.model_dump(), downloads=DOWNLOADS / "fma")
     elif params.dataset.name == "features":
-        from genre_core.datasets import precomputed
+        from genre_core.datasets import precomputed, remote
 
-        tracks = precomputed.download(params.dataset.features.path, RAW, **params.dataset.features.model_dump(exclude={"path"}))
+        path = remote.local_features(params.dataset.features.path, DOWNLOADS / "remote")
+        tracks = precomputed.download(path, RAW, **params.dataset.features.model_dump(exclude={"path"}))
     else:
-        from genre_core.datasets import folder
+        from genre_core.datasets import folder, remote
 
         own = params.dataset.folder
-        tracks = folder.download(
-            own.path, RAW, source=own.labels, aliases=own.aliases, min_tracks=own.min_tracks, workers=params.parallel.chosen
-        )
+        root = remote.local_music(own.path, DOWNLOADS / "remote")
+        options = {"source": own.labels, "aliases": own.aliases, "min_tracks": own.min_tracks}
+        tracks = folder.download(root, RAW, **options, workers=params.parallel.chosen)
     return f"download: {params.dataset.name}: {len(tracks)} tracks of {len({t.genre for t in tracks})} genres in {RAW}"
 
 

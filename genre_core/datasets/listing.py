@@ -109,7 +109,7 @@ def _reason(path: str, name: str, root: Path, *, top: bool) -> str | None:
     """Return why a path is skipped for its name or as a link, or None."""
     if name.startswith("."):
         return HIDDEN
-    if name.casefold() in _TRASH:
+    if is_trash(name):
         return TRASH
     if top and name.casefold() in RESERVED_NAMES:
         return RESERVED
@@ -119,6 +119,11 @@ def _reason(path: str, name: str, root: Path, *, top: bool) -> str | None:
         if leaves(path, root):
             return LEAVES
     return None
+
+
+def is_trash(name: str) -> bool:
+    """Tell whether a folder of this name holds deleted files, previews or records of a file system."""
+    return name.casefold() in _TRASH
 
 
 def _file_reason(path: str) -> str | None:
