@@ -32,8 +32,9 @@ def main() -> str:
 
         own = params.dataset.folder
         root = remote.local_music(own.path, DOWNLOADS / "remote")
-        options = {"source": own.labels, "aliases": own.aliases, "min_tracks": own.min_tracks}
-        tracks = folder.download(root, RAW, **options, workers=params.parallel.chosen)
+        tracks = folder.download(
+            root, RAW, source=own.labels, aliases=own.aliases, min_tracks=own.min_tracks, workers=params.parallel.chosen
+        )
     return f"download: {params.dataset.name}: {len(tracks)} tracks of {len({t.genre for t in tracks})} genres in {RAW}"
 
 
