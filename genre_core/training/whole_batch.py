@@ -43,7 +43,7 @@ class WholeBatchNorm(_BatchNorm):
             return super().forward(x)
         others = [0, *range(2, x.dim())]
         shape = [1, -1, *[1] * (x.dim() - 2)]
-        values = x.float()
+        values = x.to(torch.promote_types(x.dtype, torch.float32))
         count = values.numel() // values.shape[1] * distributed.get_world_size()
         mean = _Sum.apply(values.sum(others)) / count
         centred = values - mean.reshape(shape)

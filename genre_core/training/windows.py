@@ -161,12 +161,13 @@ class WindowsInStore:
     ) -> None:
         self.versions, self.device, self.frames = versions, device, sampler.frames
         self.begin = sampler.begin.numpy()
-        statistics = []
-        for version in versions:
-            values = np.asarray(version)
-            statistics.append(normalisation.statistics(torch.from_numpy(values)))
-        self.floors, self.means = (torch.stack(values).to(device) for values in zip(*statistics, strict=True))
-        self.dtype, self.bins = torch.from_numpy(values[:1]).dtype, values.shape[1]
+        first = torch.from_numpy(np.asarray(versions[0])[:1])
+        self.dtype, self.bins = first.dtype, first.shape[1]
+        # Made before the tracks are read: small tensors between large ones that come and go would keep gigabytes of holes.
+        floors, means = torch.empty(len(versions)), torch.empty(len(versions), self.bins)
+        for i, version in enumerate(versions):
+            floors[i], means[i] = normalisation.statistics(torch.from_numpy(np.asarray(version)))
+        self.floors, self.means = floors.to(device), means.to(device)
         self.block_windows = min(most_windows, int(memory_bytes / 2 / (self.frames * self.bins * self.dtype.itemsize)))
         self.blocks: list[torch.Tensor] = [torch.empty(0)] * 2
         self.copied: list[torch.cuda.Event | None] = [None, None]
