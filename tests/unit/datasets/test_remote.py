@@ -168,7 +168,8 @@ def test_a_killed_copy_is_continued(s3, tmp_path):
     s3.got()
     root = local(s3.url, tmp_path)
     assert contents(root) == {f"rock/{number}.wav": b"%d" % number for number in range(300)}
-    assert 300 - complete <= len(s3.got()) <= 300 - complete + mirror._THREADS  # the last requests of the killed one
+    # Each thread of the killed copy may have had a file that was read and not noted, or a request under way.
+    assert abs(len(s3.got()) - (300 - complete)) <= mirror._THREADS
     assert sorted(path.name for path in root.parent.iterdir()) == ["files", "objects.jsonl"]
 
 
