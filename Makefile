@@ -29,7 +29,7 @@ gtzan: $(READY) ## run the pipeline on GTZAN, its fault-filtered split; GTZAN=/p
 	@python -m stages.summary
 
 mine: music $(READY) ## train a model of your own genres on all of MUSIC=/path (<genre>/<file>) and score it on unheard artists (SETTINGS='key=value ...')
-	dvc exp run -S dataset.name=folder -S "dataset.folder.path='$$(cd "$$MUSIC" && pwd | sed "s/'/\\\\'/g")'" \
+	dvc exp run -S dataset.name=folder -S "dataset.folder.path='$$({ case "$$MUSIC" in (*://*) echo "$$MUSIC";; (*) cd "$$MUSIC" && pwd;; esac; } | sed "s/'/\\\\'/g")'" \
 		-S segment.protocol=all -S segment.seconds=30.0 -S segment.hop_seconds=15.0 -S model.type=musicnn -S model.musicnn.embedding=auto \
 		-S augment.copies.pitch=0 -S augment.copies.tempo=0 $(foreach s,$(SETTINGS),-S $(s)) evaluate
 	@python -m stages.summary
@@ -37,7 +37,7 @@ mine: music $(READY) ## train a model of your own genres on all of MUSIC=/path (
 .PHONY: music
 music: # before anything is installed; the shell's variable keeps any name of a folder as it is
 	@[ -n "$$MUSIC" ] || { echo "error: MUSIC is missing: make mine MUSIC=/path/to/music, a folder that holds <genre>/<file>" >&2; exit 1; }
-	@[ -d "$$MUSIC" ] || { echo "error: MUSIC=$$MUSIC is not a folder; name one that holds <genre>/<file>" >&2; exit 1; }
+	@case "$$MUSIC" in (*://*) true;; (*) [ -d "$$MUSIC" ];; esac || { echo "error: MUSIC=$$MUSIC is not a folder; name one that holds <genre>/<file>, or a URL: s3://bucket/music" >&2; exit 1; }
 
 check: $(READY) lint ## lint, type-check, check the direction of imports, and run the unit tests: two minutes
 	pytest -q -n auto --maxprocesses 4 --dist worksteal tests/unit

@@ -12,6 +12,7 @@ from unittest import mock
 from urllib.parse import unquote
 
 import fsspec
+import requests
 
 
 class Bucket:
@@ -75,6 +76,7 @@ def s3() -> Iterator[Bucket]:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
         bucket = Bucket("s3://bucket", environment, asked)
+        requests.post(f"http://{host}:{port}/moto-api/reset", timeout=10)  # servers of one process share their content
         bucket.call("mkdir", "")
         yield bucket
     finally:

@@ -33,13 +33,14 @@ def test_a_clone_pulls_from_s3_what_another_machine_has_pushed_and_runs_nothing(
     def dvc(*command, project):
         return run("dvc", *command, cwd=project, **s3.environment)
 
-    # Machine A: its results, and the run of another split that it has tried.
-    set_params(own, segment__protocol="track")
-    assert ran(dvc("repro", "segment", project=own)) == ["segment"]
-    git(own, "checkout", "params.yaml")
-    dvc("repro", "--single-item", "segment", project=own)
+    # Machine A: the run of another split that it has tried, then its results.
     dvc("remote", "add", "-d", "shared", f"{s3.url}/genre", project=own)
     dvc("remote", "modify", "shared", "endpointurl", s3.environment["AWS_ENDPOINT_URL"], project=own)
+    set_params(own, segment__protocol="track")
+    assert ran(dvc("repro", "segment", project=own)) == ["segment"]
+    dvc("push", "--run-cache", "segment", project=own)  # DVC pushes the outputs of the present run alone
+    git(own, "checkout", "params.yaml")
+    dvc("repro", "--single-item", "segment", project=own)
     assert "pushed" in dvc("push", "--run-cache", project=own).stdout
     git(own, "add", "-A")
     git(own, "commit", "-qm", "results")
@@ -53,16 +54,14 @@ def test_a_clone_pulls_from_s3_what_another_machine_has_pushed_and_runs_nothing(
     assert ran(done) == []
     assert "up to date" in done.stdout
     set_params(pulled, segment__protocol="track")  # this split has never been in git
-    done = dvc("repro", "segment", project=pulled)
+    done = dvc("repro", "--pull", "segment", project=pulled)
     assert (ran(done), "'segment' is cached" in done.stdout) == ([], True)
 
-    # Machine C fetches the cache of runs alone: no stage has its output.
-    fetched = clone(own, tmp_path / "fetched")
-    dvc("fetch", "--run-cache", project=fetched)
-    assert not (fetched / "data/raw").exists()
-    done = dvc("repro", project=fetched)
-    assert ran(done) == []
-    assert (fetched / "data/model/model.safetensors").read_bytes() == (own / "data/model/model.safetensors").read_bytes()
+    # Machine C pulls nothing before: no stage has its output, and its cache is empty.
+    other = clone(own, tmp_path / "other")
+    assert not (other / "data/raw").exists()
+    assert ran(dvc("repro", "--pull", project=other)) == []
+    assert (other / "data/model/model.safetensors").read_bytes() == (own / "data/model/model.safetensors").read_bytes()
 
 
 def music(write_tone, put):

@@ -168,7 +168,8 @@ def test_a_killed_copy_is_continued(s3, tmp_path):
     s3.got()
     root = local(s3.url, tmp_path)
     assert contents(root) == {f"rock/{number}.wav": b"%d" % number for number in range(300)}
-    assert 300 - complete <= len(s3.got()) <= 300 - complete + mirror._THREADS  # the last requests of the killed one
+    # Each thread of the killed copy may have had a file that was read and not noted, or a request under way.
+    assert abs(len(s3.got()) - (300 - complete)) <= mirror._THREADS
     assert sorted(path.name for path in root.parent.iterdir()) == ["files", "objects.jsonl"]
 
 
@@ -191,8 +192,8 @@ def test_a_part_of_a_large_file_is_continued_unless_the_object_has_changed(s3, t
     s3.put(**{"rock/a.wav": body[::-1]})
     with break_off().open("r+b") as part:
         part.write(b"MARK")
-    s3.put(**{"rock/a.wav": body[1:]})
-    assert contents(local(s3.url, tmp_path))["rock/a.wav"] == body[1:]
+    s3.put(**{"rock/a.wav": body[1:] + body[:1]})  # as many bytes
+    assert contents(local(s3.url, tmp_path))["rock/a.wav"] == body[1:] + body[:1]
 
 
 def test_a_disk_without_space_is_seen_before_the_copy(s3, tmp_path, monkeypatch):
