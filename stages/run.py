@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise, takewhile
@@ -24,6 +25,7 @@ from genre_core.errors import GenreError, one_line
 from genre_core.project import DOWNLOADS
 from genre_core.terminal import say, show_any_text
 from genre_core.util.environment import NUMBA_REMEDY, lacks_numba_cache
+from genre_core.util.files import remove_own_temporary_files
 from genre_core.util.memory import is_out_of_memory
 from genre_core.util.processes import kill_children
 
@@ -150,6 +152,33 @@ def _fail(text: str) -> NoReturn:
 
 
 def run(main: Callable[[], str]) -> None:
+    """Run a stage as `_run` does; a process that `torchrun` has started ends at once afterwards.
+
+    The usual end of Python destroys gloo's process group, and can wait forever: it holds the GIL, for which gloo's thread waits that
+    drops its last tensor, while it waits for the end of that thread (seen with torch 2.13).
+    """
+    if _ERROR_FILE not in os.environ:
+        _run(main)
+        return
+    code: int | str | None = 1
+    try:
+        _run(main)
+        code = 0
+    except SystemExit as end:
+        code = end.code
+        if isinstance(code, str):
+            print(code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        remove_own_temporary_files()
+        with contextlib.suppress(OSError, ValueError):  # closed by the reader
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else 1)
+
+
+def _run(main: Callable[[], str]) -> None:
     """Run a stage and print its one-line summary and time, or its error.
 
     Parameters

@@ -20,6 +20,7 @@ from genre_core.util.files import digest
 EPOCHS = 5
 TRAIN = (sys.executable, "-m", "stages.train")
 LAYERS = """
+import os
 import torch
 from torch import distributed, nn
 from genre_core.training.processes import joined
@@ -45,7 +46,8 @@ with joined(torch.device("cpu")) as processes:
     for (name, a), b in zip(whole.named_buffers(), shared.module.buffers(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12, msg=lambda text: name + text)
     torch.testing.assert_close(whole.eval()(x), shared.module.eval()(x), rtol=1e-9, atol=1e-12)
-    print("equal", processes.number)
+    print("equal", processes.number, flush=True)
+os._exit(0)
 """
 
 
