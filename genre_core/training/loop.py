@@ -87,7 +87,8 @@ def fit(
     """
     keep_freed_memory()
     on = hardware(params.device, params.precision)
-    with joined(on.device) as processes:
+    alone = model.network.closed_form  # the other processes have already ended
+    with contextlib.nullcontext(Processes()) if alone else joined(on.device) as processes:
         torch.set_num_threads(max(1, params.threads // processes.on_this_machine))
         torch.use_deterministic_algorithms(True, warn_only=True)
         frames = model.feature.frames(model.segment_seconds)
@@ -97,7 +98,7 @@ def fit(
                 f"{model.network.min_frames}; raise segment.seconds"
             )
         sampler = Sampler(train, frames, model.feature.first_frame, crops)
-        if model.network.closed_form:
+        if alone:
             return _solve(model, sampler, train, valid, seed, history)
         if params.batch_size % processes.count:
             raise GenreError(f"train.batch_size: {params.batch_size} is not a multiple of the {processes.count} processes that share it")
