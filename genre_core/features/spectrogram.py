@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genre_core.config import FeatureSettings
+from genre_core.util.threads import single_thread
 
 if TYPE_CHECKING:
     import torch  # imported in functions: a run whose features are all kept computes nothing
@@ -130,7 +131,8 @@ def _log_mel(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
 def _constants(spec: FeatureSpec) -> tuple[torch.Tensor, list[tuple[slice, slice, torch.Tensor]]]:
     import torch
 
-    window = torch.hann_window(spec.n_fft, periodic=True)
+    with single_thread():
+        window = torch.hann_window(spec.n_fft, periodic=True)
     filters = mel_filters(spec).T  # (1 + n_fft / 2, n_mels)
     groups = []
     # 16 neighbouring bands need few of the bins: the products with the zeros of all other bins are skipped.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 
 
 def cores() -> int:
@@ -22,3 +24,19 @@ def one_thread() -> None:
         torch.set_num_threads(1)
     else:
         os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it when it is imported
+
+
+@contextlib.contextmanager
+def single_thread() -> Iterator[None]:
+    """Compute with one thread of torch in the block.
+
+    With several, the last digit of a function such as the cosine can differ from process to process: it depends on where a thread begins.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

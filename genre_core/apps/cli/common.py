@@ -20,6 +20,7 @@ _EXTRA_MODULES = {
     "pipeline": (
         "dvc",
         "filelock",
+        "fsspec",
         "h5py",
         "librosa",
         "matplotlib",
@@ -31,6 +32,7 @@ _EXTRA_MODULES = {
         "threadpoolctl",
         "yt_dlp",
     ),
+    "cluster": ("dask", "distributed"),
     "app": ("starlette", "uvicorn"),
     "export": ("onnx", "onnxruntime"),
     "listen": ("sounddevice",),
