@@ -36,6 +36,7 @@ from genre_core.models.model import GenreModel
 from genre_core.training import device as training_device
 from genre_core.training import loop
 from genre_core.training import sampler as training_sampler
+from genre_core.training.windows import WindowsInMemory
 from genre_core.util.threads import one_thread
 
 ROUNDS = 3
@@ -201,7 +202,9 @@ def train(params: config.Params) -> list[tuple[str, float, float, str]]:
     def plain() -> None:
         """Train as in a tutorial: NCHW, fp32; windows, augmentation and validation as in our loop."""
         model = new_model()
-        sampler = training_sampler.Sampler(tracks, frames, spec.first_frame, True, fitted.of_track)
+        sampler = training_sampler.Sampler(tracks, frames, spec.first_frame, True)
+        cpu = torch.device("cpu")
+        kept = WindowsInMemory([version for track in tracks for version in track.versions], sampler, fitted, cpu, cpu)
         optimiser = torch.optim.AdamW(model.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.lr, total_steps=epochs * (windows // settings.batch_size) + 1)
         best = 0.0
@@ -212,7 +215,7 @@ def train(params: config.Params) -> list[tuple[str, float, float, str]]:
             tracks_drawn, rows = sampler.draw(windows, generator)
             model.network.train()
             for batch in torch.arange(windows).split(settings.batch_size):
-                x = fitted.apply(sampler.windows(rows[batch]))
+                x = fitted.apply(kept.take(rows[batch]))
                 targets = nn.functional.one_hot(sampler.genres[tracks_drawn[batch]], len(styles.GENRES)).float()
                 x, targets = mixup(x, targets, params.augment.batches.mixup_alpha, generator)
                 x = mask(x, generator, batches=params.augment.batches)
