@@ -1,6 +1,7 @@
 """Errors and warnings that are shown to the user."""
 
 import re
+from collections.abc import Iterator
 
 _UNDECODABLE = re.compile("[\udc80-\udcff]+")  # Python's substitutes for the bytes of a file name that it cannot decode
 
@@ -33,6 +34,16 @@ def one_line(text: str) -> str:
         Text on one line, for example with ``\\n`` in place of a line end.
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in as_text(text))
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, then its causes, each once."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
 
 
 class GenreError(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from genre_core.corpus import index
 from genre_core.corpus.catalogue import artist_group
 from genre_core.errors import AudioError
 from genre_core.evaluation import intervals, scoring
-from genre_core.inference.predictor import Prediction, Predictor
+from genre_core.inference.predictor import Prediction, predictor_once
 from genre_core.project import AUDIT, INDEX, METRICS
 from genre_core.util.files import digest, read_csv
 from genre_core.util.parallel import Workers, map_tracks
@@ -62,17 +62,12 @@ def answer(files: Sequence[Path], models: Sequence[str | Path], *, workers: Work
     yield from map_tracks(partial(_answer, models=known), files, workers=workers, preload=(__name__,))
 
 
-@lru_cache(maxsize=2)
-def _predictor(model: str | Path, model_digest: str) -> Predictor:  # a worker of a cluster outlives a model of the same path
-    return Predictor(model)
-
-
 def _answer(file: Path, models: Sequence[tuple[str | Path, str]]) -> Answer | str:
     try:
         audio = decode(file)
         if is_silent(audio.y):  # it says nothing about the model
             return f"{file}: silent (peak below {SILENCE_DBFS:g} dBFS)"
-        predictions = tuple(_predictor(*model).predict_file(file) for model in models)
+        predictions = tuple(predictor_once(*model).predict_file(file) for model in models)
     except AudioError as error:
         return str(error)
     level, bandwidth, _ = quality.level_and_bandwidth(audio.y, audio.sample_rate)

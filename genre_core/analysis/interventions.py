@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from tqdm import tqdm
 from genre_core.audio.effects import MP3_KBPS, amplify, filter_waveform, mp3, shift, transform, unchanged
 from genre_core.audio.io import decode
 from genre_core.evaluation.intervals import artist_interval
-from genre_core.inference.predictor import Predictor
+from genre_core.inference.predictor import predictor_once
 from genre_core.util.files import digest
 from genre_core.util.parallel import Workers, map_tracks
 
@@ -118,17 +118,12 @@ def measure(
     return outcomes
 
 
-@lru_cache(maxsize=1)
-def _predictor(model: Path, model_digest: str) -> Predictor:  # a worker of a cluster outlives a model of the same path
-    return Predictor(model)
-
-
 def _predict_genres(file: Path, model: Path, model_digest: str) -> list[str]:
     """Predict the genre of a track after each intervention.
 
     The list is empty if the track is shorter than a segment when played 5 % faster.
     """
-    predictor = _predictor(model, model_digest)
+    predictor = predictor_once(model, model_digest)
     audio = decode(file, sample_rate=predictor.sample_rate)
     if audio.seconds / 1.05 < predictor.model.segment_seconds + 0.1:
         return []

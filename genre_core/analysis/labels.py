@@ -23,8 +23,9 @@ from genre_core.audio.level import is_silent, to_level
 from genre_core.corpus.catalogue import Track, artist_group
 from genre_core.corpus.splits import assign_folds, merge_linked
 from genre_core.errors import AudioError
+from genre_core.util.cached_map import Recipe, audio_file, map_cached
 from genre_core.util.parallel import Workers
-from genre_core.util.result_cache import Kept, Recipe, ResultCache, code_digest, map_cached
+from genre_core.util.result_cache import Kept, ResultCache
 
 # Chosen by `experiments/labels.py`.
 EMBEDDING = "penultimate"
@@ -117,8 +118,9 @@ def check(
     pairs = list(pairs)
     work = partial(_statistics, root=Path(root), level_dbfs=level_dbfs)
     recipe = Recipe(
-        f"labels {EMBEDDING} {level_dbfs} {code_digest(*_CODE)}",
-        file=lambda path: None if path.endswith(".npy") else (Path(root) / path, ""),
+        _CODE,
+        f"labels {EMBEDDING} {level_dbfs}",
+        file=lambda path: audio_file(Path(root) / path),
         to_kept=lambda x: None if x is None else Kept({"statistics": x}, {}),
         from_kept=lambda path, kept: kept.arrays["statistics"],
     )

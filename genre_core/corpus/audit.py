@@ -35,8 +35,9 @@ from genre_core.audio.quality import (
 from genre_core.corpus import splits
 from genre_core.corpus.catalogue import Track
 from genre_core.errors import AudioError
+from genre_core.util.cached_map import Recipe, audio_file, map_cached
 from genre_core.util.parallel import Workers
-from genre_core.util.result_cache import Kept, Recipe, ResultCache, code_digest, map_cached
+from genre_core.util.result_cache import Kept, ResultCache
 
 _MAX_CHANNEL_SAMPLES = 30 * 60 * 48_000  # only this much is searched for clipping in single channels: half an hour of mono at 48 kHz
 _MIN_LENGTH_SHARE = 0.9  # share of the median length; a shorter track counts as truncated
@@ -224,8 +225,9 @@ def _recipe(root: Path) -> Recipe:
         return row, fingerprint.Fingerprint(kept.arrays["codes"], kept.arrays["loud"]), kept.facts["digest"]
 
     return Recipe(
-        f"audit {code_digest('audio', 'corpus/audit.py')}",
-        file=lambda track: None if track.path.endswith(".npy") else (root / track.path, ""),
+        ("audio", "corpus/audit.py"),
+        "audit",
+        file=lambda track: audio_file(root / track.path),
         to_kept=to_kept,
         from_kept=from_kept,
     )

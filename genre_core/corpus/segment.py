@@ -19,9 +19,10 @@ from genre_core.corpus.catalogue import DESCRIPTION, SPLITS, Track, read_catalog
 from genre_core.corpus.corrections import correct, read_corrections
 from genre_core.corpus.index import FOLDS, HeldOut, IndexedTrack, Window, window_starts
 from genre_core.errors import AudioError, GenreError
+from genre_core.util.cached_map import Recipe, audio_file, map_cached
 from genre_core.util.files import read_csv, read_json, write_csv, write_json
 from genre_core.util.parallel import Workers
-from genre_core.util.result_cache import Kept, Recipe, ResultCache, code_digest, map_cached
+from genre_core.util.result_cache import Kept, ResultCache
 
 _SHORTEST_SECONDS = 3.0  # the shortest audio that musicnn reads, which is the model of protocol `all`
 
@@ -209,8 +210,9 @@ class _Measured:
 def _recipe(raw: Path) -> Recipe:
     """Say by what the measurements of a track are known, and how they are kept."""
     return Recipe(
-        f"segment {code_digest('audio', 'corpus/segment.py')}",
-        file=lambda track: None if track.path.endswith(".npy") else (raw / track.path, ""),
+        ("audio", "corpus/segment.py"),
+        "segment",
+        file=lambda track: audio_file(raw / track.path),
         to_kept=lambda measured: Kept({}, asdict(measured)) if isinstance(measured, _Measured) else None,
         from_kept=lambda track, kept: _Measured(**kept.facts),
     )

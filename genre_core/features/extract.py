@@ -15,8 +15,9 @@ from genre_core.audio.level import to_level
 from genre_core.features.kinds import Kind
 from genre_core.features.spectrogram import FeatureSpec, log_mel
 from genre_core.features.store import features_from_log_mel, write_store
+from genre_core.util.cached_map import Recipe, map_cached
 from genre_core.util.parallel import Workers
-from genre_core.util.result_cache import Kept, Recipe, ResultCache, code_digest, map_cached
+from genre_core.util.result_cache import Kept, ResultCache
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,9 @@ def extract(
 def _recipe(spec: FeatureSpec, compute: Compute) -> Recipe:
     """Say by what the features of a job are known, and how they are kept."""
     function = getattr(compute, "func", compute)
-    name = f"{function.__module__}.{function.__qualname__} {spec} {code_digest('audio', 'features', 'pretrained/msd_musicnn.safetensors')}"
     return Recipe(
-        name,
+        ("audio", "features", "pretrained/msd_musicnn.safetensors"),
+        f"{function.__module__}.{function.__qualname__} {spec}",
         file=lambda job: (job.path, _described(job.transform)),
         to_kept=lambda features: Kept(features, {}),
         from_kept=lambda job, kept: dict(kept.arrays),

@@ -108,23 +108,17 @@ def log_mel(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
     """
     import torch
 
-    with torch.inference_mode():
-        return _log_mel(y, spec)
-
-
-def _log_mel(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-    import torch
-
     window, filters = _constants(spec)
     padded = np.pad(np.asarray(y, np.float32), spec.n_fft // 2)
-    frames = torch.from_numpy(padded).unfold(0, spec.n_fft, spec.hop_length)  # (T, n_fft), a view
-    mel = torch.empty(len(frames), spec.n_mels)
-    for start in range(0, len(frames), _BLOCK_FRAMES):
-        spectrum = torch.fft.rfft(frames[start : start + _BLOCK_FRAMES] * window)  # (block, 1 + n_fft / 2)
-        squares = torch.view_as_real(spectrum).flatten(1).square_()  # (block, 2 + n_fft): real and imaginary parts alternate
-        for mels, parts, weights in filters:
-            mel[start : start + _BLOCK_FRAMES, mels] = squares[:, parts] @ weights
-    return mel.clamp_(min=FLOOR_POWER).log10_().mul_(10.0).numpy()[: 1 + len(y) // spec.hop_length]
+    with torch.inference_mode():
+        frames = torch.from_numpy(padded).unfold(0, spec.n_fft, spec.hop_length)  # (T, n_fft), a view
+        mel = torch.empty(len(frames), spec.n_mels)
+        for start in range(0, len(frames), _BLOCK_FRAMES):
+            spectrum = torch.fft.rfft(frames[start : start + _BLOCK_FRAMES] * window)  # (block, 1 + n_fft / 2)
+            squares = torch.view_as_real(spectrum).flatten(1).square_()  # (block, 2 + n_fft): real and imaginary parts alternate
+            for mels, parts, weights in filters:
+                mel[start : start + _BLOCK_FRAMES, mels] = squares[:, parts] @ weights
+        return mel.clamp_(min=FLOOR_POWER).log10_().mul_(10.0).numpy()[: 1 + len(y) // spec.hop_length]
 
 
 @functools.lru_cache(maxsize=4)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -295,3 +296,17 @@ class Predictor:
             prediction_set=prediction_set,
             coverage=coverage,
         )
+
+
+@lru_cache(maxsize=2)
+def predictor_once(model: str | Path, model_digest: str) -> Predictor:
+    """Load a model once in this process, for work on many tracks.
+
+    Parameters
+    ----------
+    model : str or Path
+        See `Predictor`.
+    model_digest : str
+        Digest of the file, because a worker of a cluster outlives a model of the same path.
+    """
+    return Predictor(model)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import platform
 import threading
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from genre_core.errors import GenreError
 from genre_core.util.environment import prepare_libraries
 from genre_core.util.files import digest
+from genre_core.util.in_order import in_order
 from genre_core.util.threads import one_thread
 
 if TYPE_CHECKING:
@@ -73,13 +74,8 @@ def map_on_cluster(function: Callable[[Item], Result], items: Iterable[Item], ad
     work = functools.partial(_work, function, str(Path.cwd()), program_digest())
     try:
         _wait_for_worker(client, place)
-        pending: deque[Any] = deque()
-        for item in items:
-            pending.append(client.submit(work, item, pure=False))
-            if len(pending) >= 2 * max(1, sum(client.nthreads().values())):
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        submit = functools.partial(client.submit, work, pure=False)
+        yield from in_order(submit, items, lambda: 2 * max(1, sum(client.nthreads().values())))
     except KilledWorker as error:
         raise GenreError(
             f"{error.allowed_failures + 1} workers of {place} died at one track, probably because the memory was full (the last one: "
@@ -135,7 +131,7 @@ def _work(function: Callable[[Item], Result], folder: str, program: str, item: I
     """Call `function` on a worker, in the folder of the project and with one thread of torch."""
     if program_digest() != program:
         raise GenreError(
-            f"the Dask worker on {os.uname().nodename} runs another version of genre_core, in {Path(__file__).parents[1]}: install "
+            f"the Dask worker on {platform.node()} runs another version of genre_core, in {Path(__file__).parents[1]}: install "
             "the same version there, and start the worker again"
         )
     prepare_libraries()
@@ -158,7 +154,7 @@ def _in_folder(folder: str) -> Iterator[None]:
             os.chdir(folder)
         except OSError as error:
             raise GenreError(
-                f"the Dask worker on {os.uname().nodename} cannot use the project's folder {folder} ({error.strerror}): it must have the "
+                f"the Dask worker on {platform.node()} cannot use the project's folder {folder} ({error.strerror}): it must have the "
                 "same path on all machines"
             ) from None
         _tracks_in_work += 1

@@ -18,7 +18,7 @@ import requests
 import urllib3
 from tqdm import tqdm
 
-from genre_core.errors import GenreError
+from genre_core.errors import GenreError, causes
 from genre_core.util.files import atomic, digest
 from genre_core.util.network import PrivateAddressError, hang_up_after, public_addresses_only
 
@@ -177,7 +177,7 @@ def _attempt(url: str, part: Path, *, max_bytes: int, timeout_s: float, deadline
     except PrivateAddressError as error:
         raise FetchError(str(error)) from None
     except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
-        if refused := _cause_of_kind(error, PrivateAddressError):
+        if refused := next((cause for cause in causes(error) if isinstance(cause, PrivateAddressError)), None):
             raise FetchError(str(refused)) from None
         raise _TemporaryError(f"the connection failed ({_root_cause(error)})") from None
 
@@ -250,15 +250,7 @@ def _verify(path: Path, size: int | None, sha256: str | None, sha1: str | None) 
             raise FetchError(f"the {name} is {actual}, expected {expected}")
 
 
-def _cause_of_kind(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
-    """Find the first error of `kind` among an error and its causes."""
-    while error is not None and not isinstance(error, kind):
-        error = error.__cause__ or error.__context__
-    return error
-
-
 def _root_cause(error: BaseException) -> str:
     """Describe the root cause of an error."""
-    while (cause := error.__cause__ or error.__context__) is not None:
-        error = cause
-    return f"{type(error).__name__}: {error}"
+    *_, root = causes(error)
+    return f"{type(root).__name__}: {root}"

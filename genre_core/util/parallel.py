@@ -6,7 +6,6 @@ All ways give the same results in the same order.
 from __future__ import annotations
 
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -15,6 +14,7 @@ from itertools import chain, islice
 from typing import TypeVar
 
 from genre_core.errors import GenreError
+from genre_core.util.in_order import in_order
 from genre_core.util.memory import is_out_of_memory
 from genre_core.util.processes import start_pool
 from genre_core.util.threads import cores, one_thread
@@ -100,21 +100,14 @@ def map_tracks(
         yield from map(call, items)
         return
     with pool:
-        pending: deque[Future[Result]] = deque()
         try:
-            for item in items:
-                pending.append(pool.submit(call, item))
-                if len(pending) >= 2 * processes:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
+            yield from in_order(partial(pool.submit, call), items, lambda: 2 * processes)
         except BrokenProcessPool:
             raise GenreError(
                 f"one of {processes} workers was killed, probably because the memory was full; set `parallel.workers` lower in params.yaml"
             ) from None
-        finally:
-            for future in pending:
-                future.cancel()
+        finally:  # a caller that stops does not wait for what nobody will read
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def in_threads(function: Callable[[Item], Result], items: Iterable[Item], *, ordered: bool = False) -> Iterator[tuple[Item, Result]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from genre_core.errors import one_line
+from genre_core.errors import causes, one_line
 
 # Names of the error classes of botocore, aiohttp, google.auth and gcsfs: importing these libraries here would need them installed.
 _NO_CREDENTIALS = {
@@ -33,16 +31,6 @@ _ENDPOINT = {
 }
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and its causes."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        yield current
-        current = current.__cause__ or current.__context__
-
-
 def reason_and_remedy(error: BaseException, scheme: str) -> tuple[str, str]:
     """Say in plain words why a bucket cannot be read, and what to do.
 
@@ -58,7 +46,7 @@ def reason_and_remedy(error: BaseException, scheme: str) -> tuple[str, str]:
     reason, remedy : str
     """
     scheme = "gs" if scheme in ("gs", "gcs") else "s3"
-    names = {kind.__name__ for link in _chain(error) for kind in type(link).__mro__}
+    names = {kind.__name__ for link in causes(error) for kind in type(link).__mro__}
     text = one_line(" ".join(str(error).split()))[:300]
     if names & _NO_CREDENTIALS or "Anonymous caller" in text or "Invalid Credentials" in text:
         return f"no usable credentials ({text})", _CREDENTIALS[scheme]

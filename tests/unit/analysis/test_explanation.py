@@ -79,7 +79,7 @@ def test_the_loudest_band_is_not_blamed_for_what_its_absence_uncovers(rng):
 
 def test_a_track_as_short_as_a_segment_has_no_interventions(tmp_path, rng, monkeypatch):
     soundfile.write(tmp_path / "a.wav", rng.normal(0, 0.1, 22050), 22050)
-    monkeypatch.setattr(interventions, "_predictor", lambda model, model_digest: Predictor(model_of(slice(0, 9))))
+    monkeypatch.setattr(interventions, "predictor_once", lambda model, model_digest: Predictor(model_of(slice(0, 9))))
     assert interventions.measure(tmp_path / "a.wav", [tmp_path / "a.wav"], ["loud"], ["a"], samples=100, seed=0, workers=1) == []
 
 
@@ -112,7 +112,7 @@ def test_interventions_find_the_model_that_needs_what_they_take_away(tmp_path, r
     for i in range(12):
         soundfile.write(tmp_path / f"{i}.wav", rng.normal(0, 0.1, 6 * 22050), 22050)
         files.append(tmp_path / f"{i}.wav")
-    monkeypatch.setattr(interventions, "_predictor", lambda model, model_digest: Predictor(model_of(slice(122, 128), Level)))
+    monkeypatch.setattr(interventions, "predictor_once", lambda model, model_digest: Predictor(model_of(slice(122, 128), Level)))
     found = interventions.measure(files[0], files, ["loud"] * 12, list("abcdefghijkl"), samples=200, seed=0, workers=1)
     by_name = {outcome.intervention: outcome for outcome in found}
     assert by_name["none"].accuracy == 1

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genre_core.util.result_cache import Kept, Recipe, ResultCache, code_digest, map_cached, open_cache
+from genre_core.util.cached_map import Recipe, code_digest, map_cached
+from genre_core.util.result_cache import Kept, ResultCache, open_cache
 
 ARRAYS = {
     "mel": np.arange(6, dtype=np.float16).reshape(3, 2),
@@ -86,6 +87,7 @@ def text_length(path):
 
 def lengths(files, cache, name="v1"):
     recipe = Recipe(
+        (),
         name,
         file=lambda path: (path, ""),
         to_kept=lambda result: Kept({}, {"length": result}) if result else None,
